@@ -1,0 +1,1 @@
+"""Layers without learnable state: the only part of ``networks`` that transforms may use."""

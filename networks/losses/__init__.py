@@ -1,0 +1,13 @@
+"""Losses, one a file. The names below are public: configurations refer to them as ``networks.losses.NAME``."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "dual_task_consistency": ["DualTaskConsistencyLoss"],
+        "level_set": ["LevelSetLoss"],
+        "mask": ["MaskLoss"],
+        "teacher_consistency": ["TeacherConsistencyLoss"],
+    },
+)

@@ -1,0 +1,11 @@
+"""Networks. The names below are public: configurations refer to them as ``networks.nets.NAME``."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "dual_task_predictor": ["DualTaskPredictor"],
+        "dual_task_vnet": ["DualTaskOutput", "DualTaskVNet"],
+    },
+)

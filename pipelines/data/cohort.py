@@ -1,0 +1,110 @@
+"""The cases of one training: read, checked and split before anything is computed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pipelines.console import say
+from pipelines.data.dataset import Case, DataSet, read_dataset
+from pipelines.data.integrity import check_dataset
+from pipelines.data.splits import make_splits
+from transforms.io.atomic import write_json_atomic
+from transforms.io.input_error import InputError
+
+
+class Cohort:
+    """What a training learns from, selects by and is tested on, as lists of case entries.
+
+    Making one reads the data set, runs the whole data check (known files are not read again, see
+    :func:`pipelines.data.integrity.check_dataset`) and splits it by patient. Nothing is written before all is well.
+
+    Args:
+        dataset_dir: folder in the data layout.
+        labeled: how many labelled training cases keep their labels; None for all.
+        validation: how many labelled cases to set aside for validation when the data set has no list of its own.
+        seed: of the split.
+        spatial_dims: 2 or 3, what the network is for.
+        in_channels: image channels that the network is for.
+        num_classes: foreground classes that the network is for.
+        unlabeled: take the unlabelled scans too; a supervised training has no use for them.
+
+    Raises:
+        InputError: for every fault of the data, and when the data are not what the network is for.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        labeled: int | None,
+        validation: int | None,
+        seed: int,
+        spatial_dims: int,
+        in_channels: int,
+        num_classes: int,
+        unlabeled: bool = True,
+    ) -> None:
+        dataset = read_dataset(Path(dataset_dir))
+        _fits_network(dataset, num_classes)
+        self.splits = make_splits(dataset, labeled, validation, seed)
+        report = check_dataset(dataset, cache=check_cache())
+        for warning in report.warnings:
+            say(f"warning: {warning}")
+        report.raise_for_faults()
+        self.fingerprint = report.fingerprint
+        _fits_images(dataset, self.fingerprint, spatial_dims, in_channels)
+        self.name = dataset.name
+        self.modality = dataset.modality
+        self.class_names = {index: name for index, name in dataset.labels.items() if index > 0}
+        self.labeled = _entries(self.splits.labeled)
+        self.unlabeled = _entries(self.splits.unlabeled) if unlabeled else []
+        self.validation = _entries(self.splits.validation)
+        self.test = _entries(self.splits.test)
+        say(
+            f"{self.name}: {len(self.labeled)} labelled, {len(self.unlabeled)} unlabelled, "
+            f"{len(self.validation)} validation and {len(self.test)} test cases"
+        )
+
+    @property
+    def training(self) -> list[dict[str, Any]]:
+        """Labelled entries, then unlabelled ones."""
+        return self.labeled + self.unlabeled
+
+    def write_splits(self, path: Path) -> None:
+        """Write which case is in which split, as JSON."""
+        write_json_atomic(path, self.splits.to_json())
+
+
+def check_cache() -> Path:
+    """Give the file that remembers, by content, which files have been checked."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  HOME may be unset
+    return Path(home) / "concord" / "checked_files.json"
+
+
+def _entries(cases: tuple[Case, ...]) -> list[dict[str, Any]]:
+    return [case.entry() for case in cases]
+
+
+def _fits_network(dataset: DataSet, num_classes: int) -> None:
+    declared = len(dataset.labels) - 1
+    if declared != num_classes:
+        names = ", ".join(name for index, name in dataset.labels.items() if index > 0)
+        raise InputError(
+            dataset.root / "dataset.json",
+            f"declares {declared} classes ({names}), but the configuration is for {num_classes}; "
+            f"pass --set num_classes={declared}",
+        )
+
+
+def _fits_images(dataset: DataSet, fingerprint: dict[str, Any], spatial_dims: int, in_channels: int) -> None:
+    for option, wanted, found in (
+        ("spatial_dims", spatial_dims, fingerprint["spatial_dims"]),
+        ("in_channels", in_channels, fingerprint["channels"]),
+    ):
+        if found != wanted:
+            raise InputError(
+                dataset.root,
+                f"holds images with {option} {found}, but the configuration is for {wanted}; "
+                f"pass --set {option}={found} and what follows from it",
+            )

@@ -1,0 +1,93 @@
+"""Cases that are preprocessed once and augmented anew, reproducibly, at every draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms import Compose
+from torch.utils.data import Dataset
+
+from pipelines.console import progress
+from pipelines.data.seeds import derive_seed
+from pipelines.data.two_stream_sampler import Draw
+from pipelines.keys import Keys
+from transforms.io.input_error import InputError
+
+AUGMENTATION_STREAM = 2
+
+
+class DrawnDataset(Dataset):
+    """Give the sample of a :class:`pipelines.data.two_stream_sampler.Draw`.
+
+    All cases are preprocessed when the object is made and stay in memory. Before each draw every random transform is
+    seeded from (seed, stream, position), so that a sample depends neither on the worker that makes it nor on what was
+    drawn before.
+
+    Args:
+        data: case entries, labelled ones first.
+        preprocessing: deterministic transforms of a case.
+        augmentation: random transforms of a preprocessed case; they give one sample.
+        seed: the user's seed.
+        threads: how many cases to preprocess at a time.
+
+    Raises:
+        InputError: when a case cannot be preprocessed; it names the case's image.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]],
+        augmentation: Compose,
+        seed: int,
+        threads: int = 2,
+    ) -> None:
+        self.data = data
+        self.augmentation = augmentation
+        self.seed = seed
+        # One case after the other when there is but one thread: MONAI's lazily set random states are no matter here.
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            prepared = pool.map(lambda entry: _prepare(entry, preprocessing), data)
+            self.cases = list(progress(prepared, "loading cases", total=len(data)))
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+        self.augmentation.set_random_state(derive_seed(self.seed, AUGMENTATION_STREAM, draw.stream, draw.position))
+        sample: dict[str, Any] = self.augmentation(dict(self.cases[draw.case]))
+        return sample
+
+
+def collate_two_streams(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Stack the images of all samples, and the labels and distance maps of those that have them.
+
+    Returns:
+        ``image`` (B, C, ...); ``label`` (L, 1, ...) and ``sdf`` (L, K, ...) of the L labelled samples, which come
+        first; plain tensors, since the geometry of a patch is of no use to the loss.
+    """
+    batch: dict[str, Any] = {}
+    for key in (Keys.IMAGE.value, Keys.LABEL.value, Keys.SDF.value):
+        parts = [_plain(sample[key]) for sample in samples if key in sample]
+        if parts:
+            batch[key] = torch.stack(parts)
+    batch[Keys.CASE_ID.value] = [sample[Keys.CASE_ID.value] for sample in samples]
+    return batch
+
+
+def _plain(value: Any) -> torch.Tensor:
+    return value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value)
+
+
+def _prepare(entry: Mapping[str, Any], preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return preprocessing(dict(entry))
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, OSError, MemoryError) as fault:
+        cause = fault.__cause__ or fault
+        raise InputError(str(entry[Keys.IMAGE.value]), f"cannot be preprocessed: {cause}") from fault

@@ -1,0 +1,193 @@
+"""Training two heads on labelled scans, and on unlabelled ones by what must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.trainer import Trainer
+from torch import nn
+from torch.nn import functional as F
+
+from networks.nets.dual_task_vnet import DualTaskOutput
+from pipelines.data.seeds import derive_seed
+from pipelines.engines.ramps import published_ramp
+from pipelines.keys import Keys
+from transforms.io.input_error import InputError
+
+DROPOUT_STREAM = 3
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Consistency = Callable[[DualTaskOutput, torch.Tensor], torch.Tensor]
+
+
+class DualTaskTrainer(Trainer):
+    """Train a dual-task network on batches of labelled and unlabelled samples.
+
+    One iteration minimises ``mask_loss + level_set_weight * level_set_loss + weight(t) * consistency``: the first two
+    on the labelled samples, which come first in the batch, the last on all of them. ``consistency`` is what tells the
+    methods apart: the network's two heads (DTC), its teacher (mean teacher) or nothing (supervised).
+
+    All randomness of an iteration (dropout, perturbations) is seeded from the seed and the iteration's number, so a
+    run that is interrupted and resumed is the same as one that is not.
+
+    Reference: Luo et al., *Semi-supervised medical image segmentation through dual-task consistency*, AAAI 2021.
+
+    Args:
+        device: where to compute.
+        max_epochs: number of epochs; an epoch is only a unit for events.
+        epoch_length: iterations in an epoch.
+        iterations: when to stop; at most ``max_epochs * epoch_length``.
+        train_data_loader: gives batches as :func:`pipelines.data.drawn_dataset.collate_two_streams` makes them.
+        network: gives a :class:`networks.nets.dual_task_vnet.DualTaskOutput`.
+        optimizer: of the network's parameters.
+        mask_loss: of mask logits (L, K, ...) and labels (L, 1, ...).
+        level_set_loss: of level sets (L, K, ...) and signed distance maps (L, K, ...); None trains the mask head alone.
+        consistency: of the network's output and the batch's images; None for none.
+        level_set_weight: the published beta.
+        consistency_weight: the published lambda, reached at the end.
+        ramp: how much of ``consistency_weight`` counts, as a function of (iterations passed, ``iterations``).
+        precision: ``float32``, ``bf16`` or ``fp16`` (the losses are computed in float32 always).
+        max_gradient_norm: gradients are scaled down to this norm; None for no limit.
+        channels_last: keep tensors channels-last in memory, which convolutions on CPUs and tensor cores like better.
+        seed: the user's seed.
+        train_handlers: MONAI / Ignite handlers.
+
+    Raises:
+        InputError: in training, when the loss is no longer a finite number.
+        ValueError: for an unknown ``precision``.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        max_epochs: int,
+        epoch_length: int,
+        iterations: int,
+        train_data_loader: Iterable[Any],
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        mask_loss: nn.Module,
+        level_set_loss: nn.Module | None,
+        consistency: Consistency | None = None,
+        level_set_weight: float = 0.3,
+        consistency_weight: float = 1.0,
+        ramp: Callable[[float, float], float] = published_ramp,
+        precision: str = "float32",
+        max_gradient_norm: float | None = None,
+        channels_last: bool = False,
+        seed: int = 0,
+        train_handlers: Sequence[Any] | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision}.")
+        super().__init__(
+            device=device,
+            max_epochs=max_epochs,
+            data_loader=train_data_loader,
+            epoch_length=epoch_length,
+            decollate=False,
+            handlers=None,
+        )
+        self.network = network
+        self.optimizer = optimizer
+        self.mask_loss = mask_loss
+        self.level_set_loss = level_set_loss
+        self.consistency = consistency
+        self.level_set_weight = level_set_weight
+        self.consistency_weight = consistency_weight
+        self.ramp = ramp
+        self.iterations = iterations
+        self.max_gradient_norm = max_gradient_norm
+        self.autocast_dtype = PRECISIONS[precision]
+        self.gradient_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.channels_last = channels_last
+        self.seed = seed
+        self.add_event_handler(Events.ITERATION_COMPLETED, _stop_at_last_iteration)
+        self._register_handlers(train_handlers or [])
+
+    def run(self) -> None:
+        """Train until ``iterations``, going on from the state that a handler has loaded, if any."""
+        # MONAI's Trainer makes a scaler of its own here; ours has to outlive an interruption.
+        super(Trainer, self).run()
+
+    def _iteration(self, engine: DualTaskTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
+        iteration = engine.state.iteration - 1
+        torch.manual_seed(derive_seed(self.seed, DROPOUT_STREAM, iteration, engine.state.rank))
+        self.network.train()
+        image = self._to_device(batchdata[Keys.IMAGE.value])
+        label = self._to_device(batchdata[Keys.LABEL.value])
+        sdf = self._to_device(batchdata[Keys.SDF.value]) if Keys.SDF.value in batchdata else None
+
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            output = self.network(image)
+            terms = self._losses(output, image, label, sdf, iteration)
+        loss = terms["loss"]
+        if not torch.isfinite(loss):
+            raise InputError(
+                "training",
+                f"the loss is {loss.item()} at iteration {engine.state.iteration}; lower the learning rate "
+                "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1). The last checkpoint is sound",
+            )
+        self.gradient_scaler.scale(loss).backward()
+        if self.max_gradient_norm is not None:
+            self.gradient_scaler.unscale_(self.optimizer)
+            terms["gradient_norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_gradient_norm)
+        self.gradient_scaler.step(self.optimizer)
+        self.gradient_scaler.update()
+        return {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in terms.items()}
+
+    def _losses(
+        self,
+        output: DualTaskOutput,
+        image: torch.Tensor,
+        label: torch.Tensor,
+        sdf: torch.Tensor | None,
+        iteration: int,
+    ) -> dict[str, Any]:
+        labeled = label.shape[0]
+        terms: dict[str, Any] = {"loss_mask": self._supervised_mask_loss(output, label)}
+        loss = terms["loss_mask"]
+        if self.level_set_loss is not None:
+            terms["loss_level_set"] = self.level_set_loss(output.sdf[:labeled], sdf)
+            loss = loss + self.level_set_weight * terms["loss_level_set"]
+        if self.consistency is not None:
+            weight = self.consistency_weight * self.ramp(iteration, self.iterations)
+            terms["loss_consistency"] = self.consistency(output, image)
+            terms["consistency_weight"] = weight
+            loss = loss + weight * terms["loss_consistency"]
+        return {"loss": loss, **terms}
+
+    def _supervised_mask_loss(self, output: DualTaskOutput, label: torch.Tensor) -> torch.Tensor:
+        """Mask loss of the labelled samples; coarser outputs count half as much per level, and the weights sum to
+        one.
+        """
+        labeled = label.shape[0]
+        loss = self.mask_loss(output.mask[:labeled], label)
+        total = 1.0
+        for level, logits in enumerate(output.auxiliary, start=1):
+            coarse = F.interpolate(label.float(), size=logits.shape[2:], mode="nearest")
+            loss = loss + 0.5**level * self.mask_loss(logits[:labeled], coarse)
+            total += 0.5**level
+        return loss / total
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.to(self.state.device, non_blocking=True)
+        if self.channels_last:
+            layout = torch.channels_last_3d if tensor.dim() == 5 else torch.channels_last
+            tensor = tensor.contiguous(memory_format=layout)
+        return tensor
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.state.device.type, dtype=self.autocast_dtype)
+
+
+def _stop_at_last_iteration(engine: Engine) -> None:
+    if engine.state.iteration >= engine.iterations:  # type: ignore[attr-defined]
+        engine.terminate()

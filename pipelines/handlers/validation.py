@@ -1,0 +1,78 @@
+"""Choosing the best weights, and the time to stop, by the validation cases and by them alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+
+from pipelines.console import say
+from pipelines.handlers.metrics_log import MetricsLog
+from pipelines.handlers.run_checkpoint import RunCheckpoint
+
+
+class Validation:
+    """Score the validation cases every so often; keep the best checkpoint; stop when nothing gets better.
+
+    Without validation cases nothing is selected and nothing stops early: the last weights are the result. Test cases
+    have no part in this.
+
+    Args:
+        evaluator: scores the validation cases; its key metric is the mean Dice.
+        cases: how many validation cases there are.
+        every: iterations between two scorings.
+        patience: how many scorings without a better one end the training; None for no early stopping.
+        log: gets the scores as ``val_dice``.
+    """
+
+    def __init__(
+        self, evaluator: Evaluator, cases: int, every: int, patience: int | None, log: MetricsLog | None = None
+    ) -> None:
+        self.evaluator = evaluator
+        self.cases = cases
+        self.every = every
+        self.patience = patience
+        self.log = log
+        self.checkpoint: RunCheckpoint | None = None
+        self.best_dice = -1.0
+        self.best_iteration = 0
+        self.without_better = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Score through the run of ``engine``."""
+        if self.cases:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._score)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a resumed run needs to select as an uninterrupted one does."""
+        return {
+            "best_dice": self.best_dice,
+            "best_iteration": self.best_iteration,
+            "without_better": self.without_better,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over :meth:`state_dict`'s content."""
+        self.best_dice = float(state_dict["best_dice"])
+        self.best_iteration = int(state_dict["best_iteration"])
+        self.without_better = int(state_dict["without_better"])
+
+    def _score(self, engine: Engine) -> None:
+        self.evaluator.run()
+        dice = float(self.evaluator.state.metrics["val_dice"])
+        if self.log is not None:
+            self.log.write(engine, {"val_dice": dice})
+        if dice > self.best_dice:
+            self.best_dice, self.best_iteration, self.without_better = dice, engine.state.iteration, 0
+            if self.checkpoint is not None:
+                self.checkpoint.save(engine, self.checkpoint.best)
+        else:
+            self.without_better += 1
+        say(
+            f"iteration {engine.state.iteration}: validation Dice {dice:.4f} "
+            f"(best {self.best_dice:.4f} at {self.best_iteration})"
+        )
+        if self.patience is not None and self.without_better >= self.patience:
+            say(f"stopping early: {self.without_better} scorings without a better one")
+            engine.terminate()

@@ -1,0 +1,23 @@
+"""The names under which a case's parts travel through transforms, loaders and engines."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Keys(str, Enum):
+    """Dictionary keys; members are strings, so ``batch[Keys.IMAGE]`` and ``batch["image"]`` are the same.
+
+    MONAI's ``Spacingd`` treats every key that starts with ``image_`` as metadata, so no key of ours starts so.
+    """
+
+    IMAGE = "image"
+    LABEL = "label"
+    PRED = "pred"
+    SDF = "sdf"
+    PRESENCE = "presence"
+    CASE_ID = "case_id"
+    INSTANCE_INDEX = "instance_index"
+
+    def __str__(self) -> str:
+        return self.value
