@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from monai.config import KeysCollection, NdarrayOrTensor
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 __all__ = ["KeepLargestComponent", "KeepLargestComponentd"]
 
 # Face neighbours only, or corners and edges too; by the number of spatial axes.
-_CONNECTIVITY = {2: {"face": 4, "full": 8}, 3: {"face": 6, "full": 26}}
+_CONNECTIVITY: dict[int, dict[str, Literal[4, 6, 8, 26]]] = {2: {"face": 4, "full": 8}, 3: {"face": 6, "full": 26}}
 
 
 class KeepLargestComponent(Transform):
     """Keep the largest connected component of each class, set the others to background (0).
 
-    Each class is treated on its own, so a class may not lose its largest piece to another. An empty class stays empty. Among pieces of equal
-    size the one that comes first in array order is kept. Does what MONAI's ``KeepLargestConnectedComponent`` does for its default
-    options, in less time (cc3d, one count of voxels).
+    Each class is treated on its own, so a class may not lose its largest piece to another. An empty class stays empty.
+    Among pieces of equal size the one that comes first in array order is kept. Does what MONAI's
+    ``KeepLargestConnectedComponent`` does for its default options, in less time (cc3d, one count of voxels).
 
     Args:
         labels: which classes to treat; others are left as they are. All but 0 by default.
@@ -80,9 +80,8 @@ class KeepLargestComponent(Transform):
         """The largest component of one mask; the mask itself when it has one or none."""
         import cc3d
 
-        pieces, count = cc3d.connected_components(
-            np.ascontiguousarray(mask), connectivity=_CONNECTIVITY[mask.ndim][self.connectivity], return_N=True
-        )
+        neighbours = _CONNECTIVITY[mask.ndim][self.connectivity]
+        pieces, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=neighbours, return_N=True)
         if count < 2:
             return mask
         sizes = np.bincount(pieces.ravel())
@@ -107,6 +106,7 @@ class KeepLargestComponentd(MapTransform):
         self.keep = KeepLargestComponent(labels, connectivity)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """Clean each key's array, shape ``(C, H, W[, D])``."""
         d = dict(data)
         for key in self.key_iterator(d):
             d[key] = self.keep(d[key])

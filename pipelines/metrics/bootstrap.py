@@ -51,10 +51,12 @@ def bootstrap_interval(
         seed: of the draw; the same seed gives the same interval.
 
     Returns:
-        The lower and the upper end; None when fewer than two cases have a value, for then nothing is known about their spread.
+        The lower and the upper end; None when fewer than two cases have a value, for then nothing is known about their
+        spread.
 
     Raises:
-        ValueError: when ``level`` is not between 0 and 1, ``resamples`` is below 1, or ``values`` has more than one axis.
+        ValueError: when ``level`` is not between 0 and 1, ``resamples`` is below 1, or ``values`` has more than one
+            axis.
     """
     _check(level, resamples)
     defined = _one_axis(values)
@@ -69,8 +71,8 @@ def compare_paired(
 ) -> PairedComparison:
     """Compare two methods by their values on the same cases, in the same order.
 
-    The bootstrap draws cases, so a pair stays a pair. With few cases both p values are coarse: five pairs cannot bring the signed-rank test
-    below 0.0625.
+    The bootstrap draws cases, so a pair stays a pair. With few cases both p values are coarse: five pairs cannot bring
+    the signed-rank test below 0.0625.
 
     Args:
         first: one number per case; NaN where undefined.

@@ -32,16 +32,16 @@ def metric_definitions(nsd_tolerance_mm: float) -> dict[str, str]:
         "dice": "2 |P and R| / (|P| + |R|) of prediction P and reference R, in voxels.",
         "jaccard": "|P and R| / |P or R|, in voxels.",
         "surface": "Voxels with a face neighbour outside the mask or the image; exact distances between voxel centres.",
-        "asd_mm": "One-way average surface distance: mean distance from the prediction's surface to the reference's, in mm "
-        "(MedPy's asd, MONAI's default). It does not see parts of the reference that were missed.",
+        "asd_mm": "One-way average surface distance: mean distance from the prediction's surface to the reference's, "
+        "in mm (MedPy's asd, MONAI's default). It does not see parts of the reference that were missed.",
         "hd95_mm": "95th percentile of the surface distances of both directions pooled, in mm (MedPy's hd95; "
         "MONAI takes the larger of the two directions' percentiles instead).",
-        "asd_voxel": "asd_mm with a voxel spacing of 1 in every axis, as in the tables of the dual-task consistency paper.",
-        "hd95_voxel": "hd95_mm with a voxel spacing of 1 in every axis.",
-        "nsd": f"Normalised surface Dice: share of the surface voxels of both masks within {nsd_tolerance_mm:g} mm of the "
-        "other surface.",
-        "state": "both_present; both_empty: class in neither mask, every metric undefined; missed: in the reference only; "
-        "spurious: in the prediction only. Missed and spurious: Dice, Jaccard and NSD are 0, distances undefined.",
+        "asd_voxel": "asd_mm with a spacing of 1 in every axis, as in the tables of the dual-task consistency paper.",
+        "hd95_voxel": "hd95_mm with a spacing of 1 in every axis.",
+        "nsd": f"Normalised surface Dice: share of the surface voxels of both masks within {nsd_tolerance_mm:g} mm "
+        "of the other surface.",
+        "state": "both_present; both_empty: class in neither mask, every metric undefined; missed: in the reference "
+        "only; spurious: in the prediction only. Missed and spurious: Dice, Jaccard and NSD are 0, distances undefined.",
         "undefined": "Undefined values are null, are left out of mean, sd, median and interval, and are counted.",
         "mean": "Under the class name 'mean': per case the mean over the classes with a value, then as for a class.",
         "sd": "Sample standard deviation over cases (n - 1); null for one case.",
@@ -63,12 +63,14 @@ def measure_case(
         pred_labelmap: integer labels, 2 or 3 axes, no channel.
         reference_labelmap: the same, of the same shape.
         spacing_mm: voxel size per array axis, or one number for all.
-        class_names: name per label; 0 is the background and is not measured. Labels that are not named here are refused.
+        class_names: name per label; 0 is the background and is not measured. Labels that are not named here are
+            refused.
         nsd_tolerance_mm: how far a surface may be off to count as right.
         threads: how many threads may work; all cores by default.
 
     Returns:
-        Per class name ``dice, jaccard, asd_mm, hd95_mm, asd_voxel, hd95_voxel, nsd`` (NaN where undefined) and ``state``.
+        Per class name ``dice, jaccard, asd_mm, hd95_mm, asd_voxel, hd95_voxel, nsd`` (NaN where undefined) and
+        ``state``.
 
     Raises:
         InputError: when the shapes differ, a label is not named, or the spacing is no spacing.
@@ -183,14 +185,14 @@ class CaseReport:
         self._cases[case_id] = ({name: dict(classes[name]) for name in self.classes}, float(seconds))
 
     def values(self, class_name: str, metric: str) -> NDArray[np.float64]:
-        """One number per case in the order added, NaN where undefined; class ``mean`` is each case's mean over its defined classes."""
+        """One number per case in the order added, NaN where undefined; ``mean`` is each case's mean over its classes."""
         return np.array([self._value(classes, class_name, metric) for classes, _ in self._cases.values()], dtype=float)
 
     def aggregate(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Summarise each metric over cases, per class and for ``mean``.
 
         Returns:
-            ``{class: {metric: {"mean", "sd", "median", "ci95", "n", "undefined"}}}``; None where a number is not defined.
+            ``{class: {metric: {"mean", "sd", "median", "ci95", "n", "undefined"}}}``; None where not defined.
         """
         return {
             name: {metric: self._statistics(self.values(name, metric)) for metric in METRICS}
@@ -223,7 +225,7 @@ class CaseReport:
         }
 
     def write(self, folder: str | Path) -> None:
-        """Write ``cases.csv`` (a row per case and class, empty cell where undefined) and ``summary.json``, each whole or not at all."""
+        """Write ``cases.csv`` (a row per case and class, empty where undefined) and ``summary.json``, atomically."""
         folder = Path(folder)
         with atomic_path(folder / "cases.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -240,8 +242,9 @@ class CaseReport:
         for name, metrics in self.aggregate().items():
             if name == _OVER_CLASSES and len(self.classes) == 1:
                 continue
-            counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in states.get(name, {}).items() if count)
-            lines.append(f"{'mean over classes' if name == _OVER_CLASSES else name}{f' ({counts})' if counts else ''}")
+            found = [f"{count} {state.replace('_', ' ')}" for state, count in states.get(name, {}).items() if count]
+            heading = "mean over classes" if name == _OVER_CLASSES else name
+            lines.append(f"{heading} ({', '.join(found)})" if found else heading)
             lines += [_table_line(metric, statistics) for metric, statistics in metrics.items()]
         return "\n".join(lines)
 

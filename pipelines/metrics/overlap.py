@@ -1,7 +1,7 @@
 """Dice and Jaccard of two masks, from one count of voxels.
 
-When a class is in neither mask there is nothing to overlap: both scores are undefined (NaN), the state says ``both_empty``, and the
-case is left out of means but counted. When it is in one mask only, both scores are 0.
+When a class is in neither mask there is nothing to overlap: both scores are undefined (NaN), the state says
+``both_empty``, and the case is left out of means but counted. When it is in one mask only, both scores are 0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Surface distances: computed once, read as ASD, ASSD, HD95 and NSD.
 
-The surface of a mask is the set of its voxels that have a neighbour across a face outside the mask or outside the image. Distances
-are exact, from voxel centre to voxel centre. MedPy and MONAI use the same surface, so their numbers are ours. Packages that walk
-the faces between voxels and weigh by area (DeepMind's ``surface-distance``) give other numbers by definition.
+The surface of a mask is the set of its voxels that have a neighbour across a face outside the mask or outside the
+image. Distances are exact, from voxel centre to voxel centre. MedPy and MONAI use the same surface, so their numbers
+are ours. Packages that walk the faces between voxels and weigh by area (DeepMind's ``surface-distance``) give other
+numbers by definition.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from transforms.io.input_error import InputError
 
 __all__ = ["SurfaceDistances", "compute_surface_distances"]
 
-# A search tree over the surface voxels wins while the surfaces are sparse in their box, a distance map of the box when they fill it.
-# Measured on balls, atria and sponges: the two meet between 0.1 and 0.2 surface voxels per voxel.
+# A search tree over the surface voxels wins while the surfaces are sparse in their box, a distance map of the box when
+# they fill it. Measured on balls, atria and sponges: the two meet between 0.1 and 0.2 surface voxels per voxel.
 _SPARSE_SURFACE = 0.12
-# The distance map is single precision, so a distance that equals the tolerance may come out this much larger (relative).
+# The distance map is single precision, so a distance that equals the tolerance may come out this much larger
+# (relative).
 _ROUNDING = 1e-6
 
 
@@ -31,8 +33,8 @@ _ROUNDING = 1e-6
 class SurfaceDistances:
     """All distances between the surfaces of two masks, in the unit of the spacing they were computed with.
 
-    When the class is missing in one mask or in both, the two arrays are empty and every distance is NaN; NSD is then 0 if one mask
-    holds the class, and NaN if none does.
+    When the class is missing in one mask or in both, the two arrays are empty and every distance is NaN; NSD is then 0
+    if one mask holds the class, and NaN if none does.
 
     Attributes:
         pred_to_reference: from each surface voxel of the prediction to the nearest of the reference, ascending.
@@ -48,8 +50,9 @@ class SurfaceDistances:
     def asd_medpy(self) -> float:
         """One-way average surface distance: the mean of ``pred_to_reference``.
 
-        This is ``medpy.metric.binary.asd(result, reference)``, the ASD of the dual-task consistency paper's tables, and MONAI's
-        default. It does not see parts of the reference that the prediction has missed: read it with ``assd`` or HD95.
+        This is ``medpy.metric.binary.asd(result, reference)``, the ASD of the dual-task consistency paper's tables, and
+        MONAI's default. It does not see parts of the reference that the prediction has missed: read it with ``assd`` or
+        HD95.
         """
         return float(self.pred_to_reference.mean()) if self.state == "both_present" else float("nan")
 
@@ -57,8 +60,8 @@ class SurfaceDistances:
     def assd(self) -> float:
         """Average symmetric surface distance: the mean of both directions pooled (Heimann et al. 2009).
 
-        This is MedPy's ``assd`` since 0.5, and MONAI's with ``symmetric=True``. Each surface voxel has one vote, so this is not the mean of the
-        two directed averages when the surfaces differ in size.
+        This is MedPy's ``assd`` since 0.5, and MONAI's with ``symmetric=True``. Each surface voxel has one vote, so
+        this is not the mean of the two directed averages when the surfaces differ in size.
         """
         if self.state != "both_present":
             return float("nan")
@@ -84,13 +87,13 @@ class SurfaceDistances:
 
     @property
     def hd95_directed(self) -> float:
-        """The larger of the two directions' 95th percentiles, as MONAI defines HD95; never below 95 % of either surface."""
+        """The larger of the two directions' 95th percentiles, as MONAI defines HD95."""
         if self.state != "both_present":
             return float("nan")
         return float(max(np.percentile(self.pred_to_reference, 95), np.percentile(self.reference_to_pred, 95)))
 
     def nsd(self, tolerance: float) -> float:
-        """Normalised surface Dice: the share of both surfaces that lies within ``tolerance`` of the other (Nikolov et al. 2018).
+        """Normalised surface Dice: the share of both surfaces within ``tolerance`` of the other (Nikolov et al. 2018).
 
         Counted in surface voxels, as MONAI's ``compute_surface_dice`` does by default, not in area.
 
@@ -126,11 +129,12 @@ def compute_surface_distances(
         threads: how many threads may work; all cores by default.
 
     Returns:
-        The sorted distances of both directions and the state. Exact to double precision when the surfaces are sparse in their box
-        or the voxels isotropic, else to single precision (relative 1e-6).
+        The sorted distances of both directions and the state. Exact to double precision when the surfaces are sparse in
+        their box or the voxels isotropic, else to single precision (relative 1e-6).
 
     Raises:
-        InputError: when the shapes differ, a mask is no mask, there are more than 3 axes, or a spacing is not a finite number above 0.
+        InputError: when the shapes differ, a mask is no mask, there are more than 3 axes, or a spacing is not a finite
+            number above 0.
 
     Example:
         >>> compute_surface_distances([1, 0, 0, 0], [0, 0, 1, 0], spacing_mm=0.5).hd95

@@ -8,7 +8,8 @@ from monai.transforms import KeepLargestConnectedComponent
 
 from transforms.keep_largest import KeepLargestComponent, KeepLargestComponentd
 
-# One channel. Class 1: three voxels on the left, two that touch them at a corner only, one on its own; class 2: one and two voxels.
+# One channel. Class 1: three voxels on the left, two that touch them at a corner only, one on its own; class 2: one and
+# two voxels.
 LABELS = np.array(
     [
         [1, 0, 0, 0, 0, 2],

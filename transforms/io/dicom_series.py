@@ -45,12 +45,13 @@ def read_dicom_series(folder: str | Path) -> Volume:
     """Read the one series in ``folder`` as a volume.
 
     Returns:
-        Values after rescale slope and intercept, ``(columns, rows, slices)``: int32 when the series needs no fractions, else
-        float32. The spacing along the slices is the distance of their positions, never the slice thickness.
+        Values after rescale slope and intercept, ``(columns, rows, slices)``: int32 when the series needs no
+        fractions, else float32. The spacing along the slices is the distance of their positions, never the slice
+        thickness.
 
     Raises:
-        InputError: naming the folder or the file, for several series, missing, duplicate, unevenly spaced or tilted slices, mixed
-            orientation, spacing or size, no position, and pixels that cannot be decoded whole.
+        InputError: naming the folder or the file, for several series, missing, duplicate, unevenly spaced or tilted
+            slices, mixed orientation, spacing or size, no position, and pixels that cannot be decoded whole.
     """
     series = read_series(folder)
     whole = all(_is_whole(header) for header in series.headers)
@@ -106,44 +107,48 @@ def read_series(folder: str | Path) -> DicomSeries:
     check_shape(folder, shape)
     check_spacing(folder, spacing)
     check_affine(folder, lps)
-    geometry = Geometry(shape, LPS_TO_RAS @ lps, spacing, 0, "int16")
+    geometry = Geometry(shape, LPS_TO_RAS @ lps, spacing)
     return DicomSeries(tuple(path for path, _ in found), geometry, tuple(header for _, header in found))
 
 
 def _image_headers(folder: Path) -> list[tuple[Path, Dataset]]:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     if not is_folder(folder):
         raise InputError(folder, "is a file; a DICOM series is read from its folder")
     try:
         files = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as fault:
         raise InputError(folder, f"cannot be read: {fault.strerror}") from fault
-    found = []
-    for path in files:
-        if path.name.upper() == "DICOMDIR" or not (path.is_symlink() or path.is_file()):
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                header = pydicom.dcmread(path, stop_before_pixels=True)
-                has_image = "Rows" in header and "Columns" in header
-        except InvalidDicomError as fault:
-            if path.suffix.lower() in _SUFFIXES:
-                raise InputError(path, "is named like a slice but is not a DICOM file; a slice may be lost") from fault
-        except OSError as fault:
-            raise InputError(path, f"cannot be read: {fault.strerror or fault}") from fault
-        except Exception as fault:
-            raise InputError(path, f"is a damaged DICOM file ({type(fault).__name__})") from fault
-        else:
-            if has_image:
-                found.append((path, header))
-    return found
+    files = [path for path in files if path.name.upper() != "DICOMDIR" and (path.is_symlink() or path.is_file())]
+    headers = ((path, _header(path)) for path in files)
+    return [(path, header) for path, header in headers if header is not None]
+
+
+def _header(path: Path) -> Dataset | None:
+    """Read the data set without its pixels; None for what is no DICOM file or has no pixels."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            return header if "Rows" in header and "Columns" in header else None
+    except InvalidDicomError as fault:
+        if path.suffix.lower() in _SUFFIXES:
+            raise InputError(path, "is named like a slice but is not a DICOM file; a slice may be lost") from fault
+        return None
+    except OSError as fault:
+        raise InputError(path, f"cannot be read: {fault.strerror or fault}") from fault
+    except Exception as fault:
+        raise InputError(path, f"is a damaged DICOM file ({type(fault).__name__})") from fault
 
 
 def _require_one_series(folder: Path, headers: Sequence[Dataset]) -> None:
-    for keyword, what in (("SeriesInstanceUID", "series"), ("FrameOfReferenceUID", "frames of reference"), ("PatientID", "patients")):
+    for keyword, what in (
+        ("SeriesInstanceUID", "series"),
+        ("FrameOfReferenceUID", "frames of reference"),
+        ("PatientID", "patients"),
+    ):
         count = len({str(header.get(keyword, "")) for header in headers})
         if count > 1:
             raise InputError(folder, f"holds {count} {what}; keep one per folder")
@@ -169,7 +174,7 @@ def _require_slice(path: Path, header: Dataset) -> None:
 def _require_same_grid(path: Path, header: Dataset, first: Dataset) -> None:
     if (header.Rows, header.Columns) != (first.Rows, first.Columns):
         raise InputError(
-            path, f"has {header.Columns} x {header.Rows} pixels, other slices of its series {first.Columns} x {first.Rows}"
+            path, f"has {header.Columns} x {header.Rows} pixels, others of its series {first.Columns} x {first.Rows}"
         )
     if np.abs(np.subtract(_axes(header), _axes(first))).max() > SAME_DIRECTION:
         raise InputError(path, "is oriented differently from other slices of its series")
@@ -190,7 +195,9 @@ def _step(folder: Path, positions: np.ndarray, normal: np.ndarray) -> np.ndarray
         raise InputError(folder, f"holds several slices at one position ({count} times)")
     sideways = np.linalg.norm(steps - along[:, None] * normal, axis=1)
     if (sideways > np.maximum(TILT_TOLERANCE * along, MIN_TOLERANCE_MM)).any():
-        raise InputError(folder, "its slices are shifted against each other (gantry tilt), so they do not make a right-angled grid")
+        raise InputError(
+            folder, "its slices are shifted against each other (gantry tilt), so they do not make a right-angled grid"
+        )
     if np.abs(along - usual).max() > tolerance:
         gaps = ", ".join(f"{gap:.4g}" for gap in sorted({round(float(gap), 3) for gap in along})[:5])
         raise InputError(folder, f"its slices are unevenly spaced or one is missing: distances of {gaps} mm")
@@ -238,7 +245,9 @@ def _pixels(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             return pydicom.dcmread(path).pixel_array
     except (NotImplementedError, RuntimeError) as fault:
-        raise InputError(path, "its compression needs a decoder that is not installed (pip install pylibjpeg[all])") from fault
+        raise InputError(
+            path, "its compression needs a decoder that is not installed (pip install pylibjpeg[all])"
+        ) from fault
     except Exception as fault:
         reason = str(fault).split(".")[0] or type(fault).__name__
         raise InputError(path, f"its pixels are truncated or damaged: {reason}") from fault

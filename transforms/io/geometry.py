@@ -24,7 +24,8 @@ class Geometry:
 
     Args:
         shape: voxels along each spatial axis, in array order.
-        affine: 4x4, array index to millimetres, RAS. The identity for pictures (PNG, JPEG, TIFF), whose unit is the pixel.
+        affine: 4x4, array index to millimetres, RAS. The identity for pictures (PNG, JPEG, TIFF), whose unit is the
+            pixel.
         spacing: distance of neighbouring voxels along each spatial axis, in mm.
         channels: length of the leading channel axis, 0 when the array has none.
         dtype: the type that the voxels have in the file.
@@ -47,8 +48,8 @@ class Volume:
     """An image with its place in the patient.
 
     Args:
-        array: ``(H, W)`` or ``(H, W, D)``; colour pictures are ``(3, H, W)``. Pictures have rows first; all others have the
-            fastest axis of the file first, as nibabel has it.
+        array: ``(H, W)`` or ``(H, W, D)``; colour pictures are ``(3, H, W)``. Pictures have rows first; all others
+            have the fastest axis of the file first, as nibabel has it.
         affine: 4x4, array index of the spatial axes to millimetres, RAS.
         spacing: mm along each spatial axis; its length says whether the image is 2D or 3D.
     """

@@ -1,7 +1,7 @@
 """NRRD and MetaImage files (.nrrd, .nhdr, .mha, .mhd): strict reading, and label maps written with the same geometry.
 
-Both are a text header and a block of voxels. The header is parsed here and not by SimpleITK, which fills what is missing with
-defaults, and which reads on when a checksum at the end of the compressed voxels is wrong.
+Both are a text header and a block of voxels. The header is parsed here and not by SimpleITK, which fills what is
+missing with defaults, and which reads on when a checksum at the end of the compressed voxels is wrong.
 """
 
 from __future__ import annotations
@@ -77,15 +77,17 @@ def read_itk(path: Path) -> Volume:
         The voxels ``(H, W[, D])``, fastest axis of the file first, and the affine turned from LPS to RAS.
 
     Raises:
-        InputError: when the file is damaged or truncated, has several components per voxel, NaN or infinity, an encoding or type
-            that is not read, or does not say where its voxels lie.
+        InputError: when the file is damaged or truncated, has several components per voxel, NaN or infinity, an
+            encoding or type that is not read, or does not say where its voxels lie.
     """
     block = _parse(path)
     size = require_readable(block.file)
     expected = math.prod(block.geometry.shape) * block.dtype.itemsize
     limit = (size - block.offset) * (1 if block.wbits is None else MAX_DEFLATE_RATIO) + 1024 * (block.wbits is not None)
     if expected > limit:
-        raise InputError(path, f"is truncated: its header promises {expected} bytes of voxels, which cannot be in {size}")
+        raise InputError(
+            path, f"is truncated: its header promises {expected} bytes of voxels, which cannot be in {size}"
+        )
     with block.file.open("rb") as source:
         source.seek(block.offset)
         chunks = plain_chunks(source) if block.wbits is None else inflated_chunks(source, block.file, block.wbits)
@@ -105,19 +107,30 @@ def read_itk_geometry(path: Path) -> Geometry:
     return _parse(path).geometry
 
 
+def voxel_file(path: Path) -> Path:
+    """Give the file that holds the voxels: ``path`` itself, or the one beside it that a detached header names.
+
+    Raises:
+        InputError: as ``read_itk`` does for the header.
+    """
+    return _parse(path).file
+
+
 def write_itk_mask(path: Path, array: np.ndarray, affine: np.ndarray, spacing: Sequence[float]) -> None:
     """Write the integer label map ``array`` ``(H, W[, D])`` as the format that the name of ``path`` says.
 
     Raises:
         InputError: when the grid is sheared, which these formats' readers do not agree on.
     """
-    import SimpleITK as sitk
+    import SimpleITK as sitk  # noqa: N813
 
     dims = array.ndim
     lps = LPS_TO_RAS @ affine
     direction = lps[:dims, :dims] / np.asarray(spacing)
     if not np.allclose(direction.T @ direction, np.eye(dims), atol=1e-3):
-        raise InputError(path, "cannot be written in this format, since the grid of its input is sheared; choose .nii.gz")
+        raise InputError(
+            path, "cannot be written in this format, since the grid of its input is sheared; choose .nii.gz"
+        )
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     image.SetSpacing([float(value) for value in spacing])
     image.SetOrigin([float(value) for value in lps[:dims, 3]])
@@ -175,7 +188,10 @@ def _nrrd_affine(path: Path, fields: dict[str, str], dims: int) -> np.ndarray:
     affine = np.eye(4)
     space = fields.get("space", "").lower()
     if dims == 3 and space not in _NRRD_SPACES:
-        raise InputError(path, f"has no orientation that is understood (space: {space or 'not given'}), so left and right are unknown")
+        raise InputError(
+            path,
+            f"has no orientation that is understood (space: {space or 'not given'}), so left and right are unknown",
+        )
     if "space directions" in fields:
         vectors = re.findall(r"\(([^)]*)\)", fields["space directions"])
         origin = re.findall(r"\(([^)]*)\)", fields.get("space origin", ""))
@@ -218,7 +234,9 @@ def _parse_metaimage(path: Path, head: bytes) -> _Block:
         raise InputError(path, f"is not a MetaImage file or is truncated within its header: it holds {holds}")
     shape = tuple(_numbers(path, fields, "DimSize", int))
     if len(shape) not in (2, 3) or fields.get("ElementNumberOfChannels", "1") != "1":
-        raise InputError(path, f"has {len(shape)} axes or several channels; one 2D or 3D image with one value per voxel is read")
+        raise InputError(
+            path, f"has {len(shape)} axes or several channels; one 2D or 3D image with one value per voxel is read"
+        )
     if fields.get("ElementType") not in _META_TYPES or not _true(fields.get("BinaryData", "True")):
         raise InputError(path, f"its voxel type {fields.get('ElementType')!r} or its text encoding is not read")
     if fields.get("HeaderSize", "0") != "0":

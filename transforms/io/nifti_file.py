@@ -49,13 +49,13 @@ def read_nifti(path: Path) -> Volume:
         path: the file.
 
     Returns:
-        The voxels ``(H, W[, D])`` in file order, scaled by ``scl_slope`` and ``scl_inter``: 8- and 16-bit integers become
-        float32, wider types float64; not scaled, they keep their type. The affine is the sform's when it has one, else the
-        qform's.
+        The voxels ``(H, W[, D])`` in file order, scaled by ``scl_slope`` and ``scl_inter``: 8- and 16-bit integers
+        become float32, wider types float64; not scaled, they keep their type. The affine is the sform's when it has
+        one, else the qform's.
 
     Raises:
-        InputError: when the file is damaged or truncated, holds more than one channel or time point, complex numbers, colours,
-            NaN or infinity, or says nothing certain about where its voxels lie.
+        InputError: when the file is damaged or truncated, holds more than one channel or time point, complex numbers,
+            colours, NaN or infinity, or says nothing certain about where its voxels lie.
     """
     size = require_readable(path)
     with _open(path) as (chunks, compressed):
@@ -176,7 +176,9 @@ def _shape(path: Path, header: Nifti1Header) -> tuple[int, ...]:
     check_shape(path, sizes)
     if any(size > 1 for size in sizes[3:]):
         told = "x".join(str(size) for size in sizes)
-        raise InputError(path, f"is {rank}D ({told}); one 2D or 3D image is read, so write one file per channel or time point")
+        raise InputError(
+            path, f"is {rank}D ({told}); one 2D or 3D image is read, so write one file per channel or time point"
+        )
     return sizes[:3]
 
 
@@ -189,9 +191,13 @@ def _voxel_type(path: Path, header: Nifti1Header) -> np.dtype:
         raise InputError(path, f"its voxel type code {int(header['datatype'])} is not known") from fault
     kinds = {"c": "complex numbers", "V": "colours"}
     if dtype.kind not in "iuf" or not 1 <= dtype.itemsize <= 8:
-        raise InputError(path, f"holds {kinds.get(dtype.kind, f'voxels of type {dtype}')}; real numbers up to 64 bit are read")
+        raise InputError(
+            path, f"holds {kinds.get(dtype.kind, f'voxels of type {dtype}')}; real numbers up to 64 bit are read"
+        )
     if int(header["bitpix"]) != 8 * dtype.itemsize:
-        raise InputError(path, f"its header contradicts itself: type {dtype} with {int(header['bitpix'])} bits per voxel")
+        raise InputError(
+            path, f"its header contradicts itself: type {dtype} with {int(header['bitpix'])} bits per voxel"
+        )
     return dtype
 
 
@@ -206,7 +212,9 @@ def _affine(path: Path, header: Nifti1Header, dims: int) -> np.ndarray:
         except Exception as fault:
             raise InputError(path, "its qform is not a rotation") from fault
     if not found:
-        raise InputError(path, "has no orientation: its qform and sform codes are both 0, so left and right are unknown")
+        raise InputError(
+            path, "has no orientation: its qform and sform codes are both 0, so left and right are unknown"
+        )
     for name, affine in found.items():
         found[name] = complete_plane(affine) if dims == 2 else affine
         check_affine(path, found[name])
@@ -221,7 +229,9 @@ def _require_agreement(path: Path, sform: np.ndarray, qform: np.ndarray) -> None
     axes = np.abs(sform[:3, :3] - qform[:3, :3]) / steps
     origin = np.abs(sform[:3, 3] - qform[:3, 3])
     if axes.max() > TOLERANCE or origin.max() > TOLERANCE:
-        raise InputError(path, "its sform and qform place the voxels differently; keep the right one, set the other's code to 0")
+        raise InputError(
+            path, "its sform and qform place the voxels differently; keep the right one, set the other's code to 0"
+        )
 
 
 def _scaled(path: Path, array: np.ndarray, header: Nifti1Header) -> np.ndarray:

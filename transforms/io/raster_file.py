@@ -25,12 +25,12 @@ def read_raster(path: Path) -> Volume:
     """Read a picture.
 
     Returns:
-        Grey values ``(H, W)``, or colours ``(3, H, W)``; ``H`` counts rows. One-bit pictures have the values 0 and 1. The affine is
-        the identity and the spacing 1 pixel, whatever resolution the file claims.
+        Grey values ``(H, W)``, or colours ``(3, H, W)``; ``H`` counts rows. One-bit pictures have the values 0 and 1.
+        The affine is the identity and the spacing 1 pixel, whatever resolution the file claims.
 
     Raises:
-        InputError: when the file is damaged, truncated, of another format than its name says, has a palette, transparency or several
-            pages, or is to be turned by its EXIF entry.
+        InputError: when the file is damaged, truncated, of another format than its name says, has a palette,
+            transparency or several pages, or is to be turned by its EXIF entry.
     """
     with _opened(path) as image:
         geometry = _examine(path, image)
@@ -64,7 +64,9 @@ def write_raster_mask(path: Path, array: np.ndarray) -> None:
         raise InputError(path, f"cannot hold a {array.ndim}D label map; choose .nii.gz")
     if _FORMATS[path.suffix.lower()] == "JPEG":
         raise InputError(path, "cannot hold labels, since JPEG changes values; choose .png")
-    Image.fromarray(np.ascontiguousarray(array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16))).save(path)
+    Image.fromarray(np.ascontiguousarray(array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16))).save(
+        path
+    )
 
 
 @contextmanager
@@ -98,7 +100,9 @@ def _examine(path: Path, image: Image) -> Geometry:
     if getattr(image, "n_frames", 1) > 1:
         raise InputError(path, f"has {getattr(image, 'n_frames', 1)} pages; one picture per file is read")
     if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-        raise InputError(path, "is to be turned by its EXIF orientation, which its label would not follow; write it again upright")
+        raise InputError(
+            path, "is to be turned by its EXIF orientation, which its label would not follow; write it again upright"
+        )
     mode = image.mode
     if mode == "RGBA":
         if image.getchannel("A").getextrema() != (255, 255):

@@ -77,8 +77,8 @@ def _stat(path: Path) -> os.stat_result:
         if fault.errno == errno.ELOOP:
             raise InputError(path, "is a symbolic link that leads back to itself") from fault
         if isinstance(fault, FileNotFoundError):
-            dangling = path.is_symlink()
-            raise InputError(path, "is a link to a file that does not exist" if dangling else "does not exist") from fault
+            reason = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+            raise InputError(path, reason) from fault
         raise InputError(path, f"cannot be read: {fault.strerror}") from fault
 
 

@@ -1,4 +1,4 @@
-"""Images of every format that the project reads, as one ``Volume``, and label maps written back on the grid of an image."""
+"""Images of every format that is read, as one ``Volume``, and label maps written back on the grid of an image."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["SUFFIXES", "Geometry", "Volume", "format_of", "read_geometry", "read
 
 
 def format_of(path: str | Path) -> str:
-    """Say how ``path`` is read, by its name: ``nifti``, ``itk``, ``raster``, or ``""`` for names that no reader takes."""
+    """Say how ``path`` is read, by its name: ``nifti``, ``itk``, ``raster``, or ``""`` when no reader takes it."""
     name = Path(path).name.lower()
     formats = (("nifti", NIFTI_SUFFIXES), ("itk", ITK_SUFFIXES), ("raster", RASTER_SUFFIXES))
     return next((kind for kind, suffixes in formats if name.endswith(suffixes)), "")
 
 
 def stem_of(path: str | Path) -> str:
-    """Give the name of ``path`` without the suffix of an image format. Other dots stay: a DICOM folder may be named ``1.2.840``."""
+    """Give the name of ``path`` without the suffix of an image format; other dots stay, as in a folder ``1.2.840``."""
     name = Path(path).name
     suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)]
@@ -45,7 +45,8 @@ def read_volume(path: str | Path) -> Volume:
         The voxels with their affine (RAS, mm) and spacing.
 
     Raises:
-        InputError: naming the file and what is wrong with it, for everything that is damaged, contradictory or of the wrong kind.
+        InputError: naming the file and what is wrong with it, for everything that is damaged, contradictory or of the
+            wrong kind.
     """
     path = Path(path)
     kind = _kind(path)
@@ -97,10 +98,10 @@ def write_mask(path: str | Path, array: np.ndarray, like: str | Path) -> None:
     From NIfTI to NIfTI, qform, sform, their codes, spacing and units are copied bit for bit.
 
     Args:
-        path: the file to write; its suffix chooses the format (``.nii``, ``.nii.gz``, ``.nrrd``, ``.mha``, ``.mhd`` is refused; ``.png``,
-            ``.tif`` for 2D).
-        array: ``(H, W[, D])`` without channels, whole numbers from 0 upwards, any numeric type. It is stored as the smallest of
-            uint8, uint16 and int32 that holds it.
+        path: the file to write; its suffix chooses the format: ``.nii``, ``.nii.gz``, ``.nrrd``, ``.mha``, and for 2D
+            ``.png`` or ``.tif``.
+        array: ``(H, W[, D])`` without channels, whole numbers from 0 upwards, any numeric type. It is stored as the
+            smallest of uint8, uint16 and int32 that holds it.
         like: the image whose grid it is.
 
     Raises:

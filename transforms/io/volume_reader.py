@@ -20,9 +20,9 @@ SAME_PLACE_MM = 1e-3
 class VolumeReader(ImageReader):
     """Reads every format that ``read_volume`` reads, and refuses what it refuses.
 
-    ``LoadImaged(keys, reader=VolumeReader)`` gives what MONAI's readers give for a good file: the voxels, and ``affine``,
-    ``original_affine``, ``spatial_shape``, ``space`` (RAS) and ``original_channel_dim`` as metadata. A list of files becomes one
-    image whose channels they are.
+    ``LoadImaged(keys, reader=VolumeReader)`` gives what MONAI's readers give for a good file: the voxels, and
+    ``affine``, ``original_affine``, ``spatial_shape``, ``space`` (RAS) and ``original_channel_dim`` as metadata. A
+    list of files becomes one image whose channels they are.
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
@@ -32,8 +32,8 @@ class VolumeReader(ImageReader):
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[Path, ...]:
         """Note what to read; ``get_data`` reads it.
 
-        ``LoadImage`` swallows what a reader raises here and reports that it found no suitable reader. What ``get_data`` raises
-        reaches the caller, so that a refusal names the file and the reason.
+        ``LoadImage`` swallows what a reader raises here and reports that it found no suitable reader. What
+        ``get_data`` raises reaches the caller, so that a refusal names the file and the reason.
         """
         return tuple(Path(name) for name in ensure_tuple(data))
 
@@ -68,5 +68,7 @@ class VolumeReader(ImageReader):
 
 
 def _require_one_grid(first_path: Path, first: Volume, path: Path, volume: Volume) -> None:
-    if volume.geometry.shape != first.geometry.shape or not np.allclose(volume.affine, first.affine, rtol=0, atol=SAME_PLACE_MM):
+    if volume.geometry.shape != first.geometry.shape or not np.allclose(
+        volume.affine, first.affine, rtol=0, atol=SAME_PLACE_MM
+    ):
         raise InputError(path, f"lies on another grid than {first_path.name}, the first channel of the same image")

@@ -1,4 +1,4 @@
-"""Phantom cases and cohorts: reproducible to the byte, laid out as the data contract asks, and not segmented by a threshold."""
+"""Phantoms are reproducible to the byte, laid out as the data contract asks, and not segmented by a threshold."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_cohort_layout_and_files(tmp_path: Path) -> None:
     assert all("label" not in entry for entry in told["unlabeled"])
     assert len(list((tmp_path / "labels").iterdir())) == 4
     for entry in told["training"] + told["validation"] + told["test"]:
-        image, label = (nibabel.load(tmp_path / entry[key]) for key in ("image", "label"))
+        image, label = (nibabel.Nifti1Image.from_filename(tmp_path / entry[key]) for key in ("image", "label"))
         assert np.array_equal(image.affine, label.affine)
         assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
         assert image.header.get_zooms() == (1.0, 1.0, 1.0)

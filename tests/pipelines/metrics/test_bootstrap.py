@@ -18,7 +18,8 @@ def test_interval_of_a_normal_sample_is_the_textbook_one():
 
 
 def test_two_values_by_hand():
-    # Resamples of (0, 1): mean 0, 0.5 or 1 with probability 1/4, 1/2, 1/4; the 2.5 % and 97.5 % points are 0 and 1, the 30 % points 0.5.
+    # Resamples of (0, 1): mean 0, 0.5 or 1 with probability 1/4, 1/2, 1/4; the 2.5 % and 97.5 % points are 0 and 1, the
+    # 30 % points 0.5.
     assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
     assert bootstrap_interval([0.0, 1.0], level=0.4) == (0.5, 0.5)
 

@@ -28,8 +28,8 @@ def metrics(dice: float = 0.5, state: str = "both_present", **other: float) -> d
 
 
 def test_measures_by_hand():
-    # Class 1: squares shifted by one column share 6 of 9 voxels; half of each surface is 0, half one column (2 mm) away.
-    # Class 2: the same voxel.
+    # Class 1: squares shifted by one column share 6 of 9 voxels; half of each surface is 0, half one column (2 mm)
+    # away. Class 2: the same voxel.
     found = measure_case(squares(1), squares(0), (1.0, 2.0), NAMES, nsd_tolerance_mm=0.5)
     assert list(found) == ["atrium", "scar"]
     # In mm the middle right voxel is nearest to R's surface above or below it (1 mm), the left column 2 mm from R.
