@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "dual_task_predictor": ["DualTaskPredictor"],
         "dual_task_vnet": ["DualTaskOutput", "DualTaskVNet"],
+        "flip_average": ["FlipAverage"],
     },
 )

@@ -57,9 +57,8 @@ class IntegrityCache:
         """
         parts = _parts(path)
         signature = _signature(parts)
-        known = self._old["hashes"].get(str(path))
-        unchanged = known is not None and known[0] == signature
-        digest = str(known[1]) if unchanged else _digest(path, parts)
+        seen, known = self._old["hashes"].get(str(path), (None, ""))
+        digest = str(known) if seen == signature else _digest(path, parts)
         if time.time_ns() - max(max(part[2], part[3]) for part in signature) > SETTLED_AFTER_S * 1e9:
             self._new["hashes"][str(path)] = [signature, digest]
         return digest
@@ -69,9 +68,8 @@ class IntegrityCache:
         key = f"{record_kind(path, as_label=as_label)}-{sha256}"
         known = self._new["records"].get(key, self._old["records"].get(key))
         record = FileRecord.from_json(known) if known is not None else measure_file(path, as_label=as_label)
-        if (
-            not record.fault
-        ):  # the reason may lie outside the file: a decoder that is installed later, a disk that recovers
+        # The reason of a fault may lie outside the file: a decoder installed later, a disk that recovers.
+        if not record.fault:
             self._new["records"][key] = known if known is not None else record.to_json()
         return record
 

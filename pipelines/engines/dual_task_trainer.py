@@ -15,6 +15,10 @@ from torch.nn import functional as F
 from networks.nets.dual_task_vnet import DualTaskOutput
 from pipelines.data.seeds import derive_seed
 from pipelines.engines.ramps import published_ramp
+from pipelines.handlers.norm_recalibration import NormRecalibration
+from pipelines.handlers.run_checkpoint import RunCheckpoint
+from pipelines.handlers.stop_signals import StopSignals
+from pipelines.handlers.validation import Validation
 from pipelines.keys import Keys
 from transforms.io.input_error import InputError
 
@@ -109,7 +113,17 @@ class DualTaskTrainer(Trainer):
         self.add_event_handler(Events.ITERATION_COMPLETED, _stop_at_last_iteration)
         self._register_handlers(train_handlers or [])
 
-    def run(self) -> None:
+    def keep_in(self, checkpoint: RunCheckpoint, selection: Validation, recalibration: NormRecalibration) -> None:
+        """Save the run's state in ``checkpoint``, and the best of ``selection`` too; stop well on signals.
+
+        What is attached here acts after all other handlers, so that what is saved is complete.
+        """
+        selection.checkpoint = checkpoint
+        recalibration.attach(self)
+        checkpoint.attach(self)
+        StopSignals(checkpoint).attach(self)
+
+    def run(self) -> None:  # type: ignore[override]
         """Train until ``iterations``, going on from the state that a handler has loaded, if any."""
         # MONAI's Trainer makes a scaler of its own here; ours has to outlive an interruption.
         super(Trainer, self).run()

@@ -9,6 +9,7 @@ from monai.engines import Evaluator
 
 from pipelines.console import say
 from pipelines.handlers.metrics_log import MetricsLog
+from pipelines.handlers.norm_recalibration import NormRecalibration
 from pipelines.handlers.run_checkpoint import RunCheckpoint
 
 
@@ -22,16 +23,24 @@ class Validation:
         evaluator: scores the validation cases; its key metric is the mean Dice.
         cases: how many validation cases there are.
         every: iterations between two scorings.
+        recalibration: brings the norm statistics of the scored network up to date first.
         patience: how many scorings without a better one end the training; None for no early stopping.
         log: gets the scores as ``val_dice``.
     """
 
     def __init__(
-        self, evaluator: Evaluator, cases: int, every: int, patience: int | None, log: MetricsLog | None = None
+        self,
+        evaluator: Evaluator,
+        cases: int,
+        every: int,
+        recalibration: NormRecalibration,
+        patience: int | None = None,
+        log: MetricsLog | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.cases = cases
         self.every = every
+        self.recalibration = recalibration
         self.patience = patience
         self.log = log
         self.checkpoint: RunCheckpoint | None = None
@@ -59,6 +68,7 @@ class Validation:
         self.without_better = int(state_dict["without_better"])
 
     def _score(self, engine: Engine) -> None:
+        self.recalibration.recompute()
         self.evaluator.run()
         dice = float(self.evaluator.state.metrics["val_dice"])
         if self.log is not None:

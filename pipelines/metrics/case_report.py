@@ -41,7 +41,7 @@ def metric_definitions(nsd_tolerance_mm: float) -> dict[str, str]:
         "nsd": f"Normalised surface Dice: share of the surface voxels of both masks within {nsd_tolerance_mm:g} mm "
         "of the other surface.",
         "state": "both_present; both_empty: class in neither mask, every metric undefined; missed: in the reference "
-        "only; spurious: in the prediction only. Missed and spurious: Dice, Jaccard and NSD are 0, distances undefined.",
+        "only; spurious: in the prediction only. Missed and spurious: Dice, Jaccard, NSD are 0, distances undefined.",
         "undefined": "Undefined values are null, are left out of mean, sd, median and interval, and are counted.",
         "mean": "Under the class name 'mean': per case the mean over the classes with a value, then as for a class.",
         "sd": "Sample standard deviation over cases (n - 1); null for one case.",
@@ -185,7 +185,7 @@ class CaseReport:
         self._cases[case_id] = ({name: dict(classes[name]) for name in self.classes}, float(seconds))
 
     def values(self, class_name: str, metric: str) -> NDArray[np.float64]:
-        """One number per case in the order added, NaN where undefined; ``mean`` is each case's mean over its classes."""
+        """One number per case in the order added, NaN where undefined; ``mean`` is a case's mean over its classes."""
         return np.array([self._value(classes, class_name, metric) for classes, _ in self._cases.values()], dtype=float)
 
     def aggregate(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -60,7 +60,7 @@ class SurfaceDistances:
     def assd(self) -> float:
         """Average symmetric surface distance: the mean of both directions pooled (Heimann et al. 2009).
 
-        This is MedPy's ``assd`` since 0.5, and MONAI's with ``symmetric=True``. Each surface voxel has one vote, so
+        This is MedPy's ``assd`` (0.5.2), and MONAI's with ``symmetric=True``. Each surface voxel has one vote, so
         this is not the mean of the two directed averages when the surfaces differ in size.
         """
         if self.state != "both_present":

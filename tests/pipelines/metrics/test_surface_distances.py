@@ -252,7 +252,7 @@ def test_parity_with_monai():
 
 @pytest.mark.filterwarnings("ignore")
 def test_area_weighted_distances_are_near_but_not_the_same():
-    """DeepMind's package walks the faces between voxels and weighs by area: another definition, so a bound is claimed."""
+    """DeepMind's package walks the faces between voxels and weighs by area: another definition, so only a bound."""
     surface_distance = pytest.importorskip("surface_distance")
     grid = np.indices((32, 32, 32)).astype(float)
     spacing = (0.8, 0.8, 1.5)
