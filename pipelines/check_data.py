@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not report.faults:
         say(f"no faults found; fingerprint {report.fingerprint['hash'][:16]}")
         return EXIT_DONE
-    say(f"{len(report.faults)} faults found")
+    say(f"faults found: {len(report.faults)}")
     for fault in report.faults[:MAX_TOLD]:
         sys.stderr.write(f"error: {fault}\n")
     if len(report.faults) > MAX_TOLD:
@@ -83,7 +83,7 @@ def _summary_lines(fingerprint: Mapping[str, Any]) -> list[str]:
         if summary[name]:
             marks = ", ".join(f"{mark} {_times(values)}" for mark, values in summary[name].items())
             lines.append(f"  {name:<12}{marks} {unit}")
-    orientations = ", ".join(f"{count} {code}" for code, count in summary["orientation"].items())
+    orientations = ", ".join(f"{count} {code}" for code, count in summary["orientation"].items() if len(code) == 3)
     channels = ", ".join(f"{count} with {number}" for number, count in summary["channels"].items())
     lines += [f"  {'orientation':<12}{orientations or '-'}", f"  {'channels':<12}{channels or '-'}"]
     for value, name in fingerprint["labels"].items():

@@ -1,0 +1,17 @@
+"""Maps of arrays without learning. The names below are public: configurations refer to them as ``transforms.NAME``.
+
+``Foo`` takes channel-first arrays ``(C, H, W[, D])`` and gives back the kind that it was given (numpy, torch or
+``MetaTensor``); ``Food`` does the same for the ``keys`` of a dictionary. File formats are in :mod:`transforms.io`.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "foreground_patches": ["RandForegroundPatch", "RandForegroundPatchd"],
+        "keep_largest": ["KeepLargestComponent", "KeepLargestComponentd"],
+        "signed_distance_map": ["SignedDistanceMap", "SignedDistanceMapd"],
+        "signed_distance_to_mask": ["SignedDistanceToMask", "SignedDistanceToMaskd"],
+    },
+)

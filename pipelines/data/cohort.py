@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from pipelines.console import say
-from pipelines.data.dataset import Case, DataSet, read_dataset
+from pipelines.data.dataset import DataSet, read_dataset
 from pipelines.data.integrity import check_dataset
-from pipelines.data.splits import make_splits
-from transforms.io.atomic import write_json_atomic
+from pipelines.data.integrity_cache import default_cache
+from pipelines.data.splits import make_splits, write_splits
 from transforms.io.input_error import InputError
 
 
@@ -48,7 +47,7 @@ class Cohort:
         dataset = read_dataset(Path(dataset_dir))
         _fits_network(dataset, num_classes)
         self.splits = make_splits(dataset, labeled, validation, seed)
-        report = check_dataset(dataset, cache=check_cache())
+        report = check_dataset(dataset, cache=default_cache(dataset.root))
         for warning in report.warnings:
             say(f"warning: {warning}")
         report.raise_for_faults()
@@ -57,10 +56,10 @@ class Cohort:
         self.name = dataset.name
         self.modality = dataset.modality
         self.class_names = {index: name for index, name in dataset.labels.items() if index > 0}
-        self.labeled = _entries(self.splits.labeled)
-        self.unlabeled = _entries(self.splits.unlabeled) if unlabeled else []
-        self.validation = _entries(self.splits.validation)
-        self.test = _entries(self.splits.test)
+        self.labeled = self.splits.entries("labeled")
+        self.unlabeled = self.splits.entries("unlabeled") if unlabeled else []
+        self.validation = self.splits.entries("validation")
+        self.test = self.splits.entries("test")
         say(
             f"{self.name}: {len(self.labeled)} labelled, {len(self.unlabeled)} unlabelled, "
             f"{len(self.validation)} validation and {len(self.test)} test cases"
@@ -73,17 +72,7 @@ class Cohort:
 
     def write_splits(self, path: Path) -> None:
         """Write which case is in which split, as JSON."""
-        write_json_atomic(path, self.splits.to_json())
-
-
-def check_cache() -> Path:
-    """Give the file that remembers, by content, which files have been checked."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  HOME may be unset
-    return Path(home) / "concord" / "checked_files.json"
-
-
-def _entries(cases: tuple[Case, ...]) -> list[dict[str, Any]]:
-    return [case.entry() for case in cases]
+        write_splits(path, self.splits)
 
 
 def _fits_network(dataset: DataSet, num_classes: int) -> None:
@@ -98,9 +87,10 @@ def _fits_network(dataset: DataSet, num_classes: int) -> None:
 
 
 def _fits_images(dataset: DataSet, fingerprint: dict[str, Any], spatial_dims: int, in_channels: int) -> None:
+    case = next(iter(fingerprint["cases"].values()))
     for option, wanted, found in (
-        ("spatial_dims", spatial_dims, fingerprint["spatial_dims"]),
-        ("in_channels", in_channels, fingerprint["channels"]),
+        ("spatial_dims", spatial_dims, len(case["shape"])),
+        ("in_channels", in_channels, case["channels"]),
     ):
         if found != wanted:
             raise InputError(

@@ -120,7 +120,8 @@ def read_splits(path: str | Path, dataset: DataSet) -> Splits:
     except ValueError as fault:
         raise InputError(path, "is not valid JSON") from fault
     names = [part.name for part in fields(Splits)]
-    if not isinstance(content, dict) or set(content) != set(names):
+    lists = isinstance(content, dict) and set(content) == set(names) and all(type(v) is list for v in content.values())
+    if not lists:
         raise InputError(path, f"must hold the lists {', '.join(names)}")
     known = {case.case_id: case for _, case in dataset.cases}
     wanted = [case_id for name in names for case_id in content[name]]

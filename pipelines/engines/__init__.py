@@ -1,0 +1,5 @@
+"""The loops: trainers on Ignite and MONAI engines, and what decides their losses."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(__name__, submod_attrs={"dual_task_trainer": ["DualTaskTrainer"]})

@@ -16,9 +16,13 @@ from transforms.io.input_error import InputError
 class Stateful(Protocol):
     """Whatever keeps a state that a resumed run needs."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state: tensors, numbers and strings."""
+        ...
 
-    def load_state_dict(self, state_dict: Any, /) -> Any: ...
+    def load_state_dict(self, state_dict: Any, /) -> Any:
+        """Take over a state."""
+        ...
 
 
 class RunCheckpoint:

@@ -135,8 +135,7 @@ def _from_bundle(bundle: Path, settings: InferenceSettings) -> tuple[Predictor, 
     # Our reader takes every format, and refuses damaged files that MONAI's reads.
     for transform in config["preprocessing"]["transforms"]:
         if transform["_target_"] == "LoadImaged":
-            transform["reader"] = "$transforms.io.volume_reader.VolumeReader"
-    config["imports"] = [*config.get("imports", []), "$import transforms.io.volume_reader"]
+            transform["reader"] = "transforms.io.volume_reader.VolumeReader"
     config["device"] = f"$torch.device('{settings.device}')"
     parser = _parser(config)
     network = parser.get_parsed_content("network_def")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data.meta_tensor import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import Compose, Invertd
 from torch import nn
@@ -82,8 +83,10 @@ class Predictor:
             return None
         data = self._prepared(entry)
         data[Keys.PRED.value] = self._infer(data, self.level_set)
-        back = Invertd(keys=Keys.PRED.value, transform=self.preprocessing, orig_keys=Keys.IMAGE.value,
-        nearest_interp=False) level_set: np.ndarray = back(data)[Keys.PRED.value].cpu().numpy()
+        back = Invertd(
+            keys=Keys.PRED.value, transform=self.preprocessing, orig_keys=Keys.IMAGE.value, nearest_interp=False
+        )
+        level_set: np.ndarray = back(data)[Keys.PRED.value].cpu().numpy()
         return level_set
 
     def _prepared(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +99,10 @@ class Predictor:
             refusal = fault.__cause__ if isinstance(fault.__cause__, InputError) else None
             raise refusal or InputError(str(image), f"cannot be preprocessed: {fault.__cause__ or fault}") from fault
 
-    def _infer(self, data: Mapping[str, Any], network: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        image = data[Keys.IMAGE.value][None].as_tensor().to(self.device)
-        output = self.inferer(image, network)
+    def _infer(self, data: Mapping[str, Any], network: Callable[[torch.Tensor], torch.Tensor]) -> MetaTensor:
+        image = data[Keys.IMAGE.value]
+        output = self.inferer(image.as_tensor()[None].to(self.device), network)
         if not isinstance(output, torch.Tensor):
             raise TypeError(f"The network must give one tensor, got {type(output).__name__}.")
-        return output[0].cpu()
+        # Invertd undoes the transforms of a MetaTensor only.
+        return MetaTensor(output[0].float().cpu(), meta=image.meta)

@@ -2,8 +2,9 @@
 
 Right as they are, and used: ``RandFlipd``, ``RandAxisFlipd`` and ``RandRotate90d`` (one draw for all keys, the affine
 follows, the untouched scan stays reachable), ``Orientationd``, ``Spacingd``, ``CropForegroundd``, ``SpatialPadd`` and
-``Invertd`` (world positions kept for any affine). Not used for patches: ``RandCropByPosNegLabeld`` and ``RandSpatialCropd``;
-``RandForegroundPatchd`` takes scans without a label or smaller than the patch and refuses keys of different shapes.
+``Invertd`` (world positions kept for any affine). Not used for patches: ``RandCropByPosNegLabeld`` and
+``RandSpatialCropd``; ``RandForegroundPatchd`` takes scans without a label or smaller than the patch and refuses keys of
+different shapes.
 """
 
 import itertools
@@ -170,7 +171,7 @@ def test_crop_by_label_needs_a_label_and_a_large_scan():
     given = case(AFFINES["RAS"])
     with pytest.raises(ValueError, match="label must be provided"):
         RandCropByPosNegLabeld("image", "label", 8)({"image": given["image"]})
-    with pytest.raises(ValueError, match="proposed roi is larger than image"):
+    with pytest.raises(ValueError, match="ROI is larger than the image size"):
         RandCropByPosNegLabeld(("image", "label"), "label", (64, 8, 8))(given)
     given["label"].zero_()
     with pytest.warns(UserWarning, match="Num foregrounds 0"):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transforms.io.geometry import Geometry, Volume, check_affine, check_finite, check_shape, check_spacing
+from transforms.io.geometry import LPS_TO_RAS, Geometry, Volume, check_affine, check_finite, check_shape, check_spacing
 from transforms.io.input_error import InputError
 from transforms.io.verified_bytes import is_folder
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
 # Positions and directions are decimal strings that scanners round.
 SAME_DIRECTION = 1e-3
 STEP_TOLERANCE = 0.02
@@ -54,10 +54,11 @@ def read_dicom_series(folder: str | Path) -> Volume:
             slices, mixed orientation, spacing or size, no position, and pixels that cannot be decoded whole.
     """
     series = read_series(folder)
-    whole = all(_is_whole(header) for header in series.headers)
+    scales = [_rescale(path, header) for path, header in zip(series.paths, series.headers, strict=True)]
+    whole = all(slope.is_integer() and intercept.is_integer() for slope, intercept in scales)
+    whole = whole and all(int(header.get("BitsAllocated", 16)) <= 16 for header in series.headers)
     array = np.empty(series.geometry.shape, dtype=np.int32 if whole else np.float32)
-    for index, (path, header) in enumerate(zip(series.paths, series.headers, strict=True)):
-        slope, intercept = _rescale(path, header)
+    for index, (path, (slope, intercept)) in enumerate(zip(series.paths, scales, strict=True)):
         values = _pixels(path).T
         if values.shape != series.geometry.shape[:2]:
             raise InputError(path, f"decodes to {values.shape}, not to {series.geometry.shape[:2]} as its header says")
@@ -229,11 +230,6 @@ def _rescale(path: Path, header: Dataset) -> tuple[float, float]:
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         raise InputError(path, f"its rescale slope {slope:g} and intercept {intercept:g} make no sense")
     return slope, intercept
-
-
-def _is_whole(header: Dataset) -> bool:
-    slope, intercept = _rescale(Path(), header)
-    return slope.is_integer() and intercept.is_integer() and int(header.get("BitsAllocated", 16)) <= 16
 
 
 def _pixels(path: Path) -> np.ndarray:

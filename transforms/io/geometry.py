@@ -15,6 +15,7 @@ from transforms.io.input_error import InputError
 MAX_VOXELS = 2**33
 MAX_SPACING_MM = 100.0
 SINGULAR_BELOW = 1e-4
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 RAS_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from transforms.io.geometry import (
+    LPS_TO_RAS,
     Geometry,
     Volume,
     check_affine,
@@ -36,7 +37,6 @@ from transforms.io.verified_bytes import (
     require_readable,
 )
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MAX_HEADER = 1 << 16
 
 _META_TYPES = {
@@ -222,7 +222,7 @@ def _parse_metaimage(path: Path, head: bytes) -> _Block:
     fields: dict[str, str] = {}
     offset = 0
     for line in head.splitlines(keepends=True):
-        name, equals, value = line.decode("latin-1").partition("=")
+        name, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
         if not equals or not name.strip().isidentifier():
             break
         fields[name.strip()] = value.strip()

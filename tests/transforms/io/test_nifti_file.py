@@ -22,7 +22,9 @@ DIM, DATATYPE, BITPIX, PIXDIM, OFFSET, SLOPE, UNITS = 40, 70, 72, 76, 108, 112, 
 QCODE, SCODE, QUATERN, QOFFSET, SROW = 252, 254, 256, 268, 280
 
 
-def _image(dtype: type = np.int16, shape: tuple[int, ...] = (9, 8, 7), image: type = nib.Nifti1Image) -> nib.Nifti1Image:
+def _image(
+    dtype: type = np.int16, shape: tuple[int, ...] = (9, 8, 7), image: type = nib.Nifti1Image
+) -> nib.Nifti1Image:
     array = RNG.integers(0, 200, shape).astype(dtype)
     made = image(array, AFFINE)
     made.set_qform(AFFINE, 1)
@@ -118,7 +120,10 @@ BAD_CONTENT = {
     "NaN inter": (_put(SLOPE, [2, np.nan], "<f4"), "scl_inter"),
     "no codes": (_both(_put(QCODE, 0, "<i2"), _put(SCODE, 0, "<i2")), "no orientation"),
     "singular": (_both(_put(QCODE, 0, "<i2"), _put(SROW, np.zeros(12), "<f4")), "singular|spacing"),
-    "parallel axes": (_both(_put(QCODE, 0, "<i2"), _put(SROW, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], "<f4")), "singular"),
+    "parallel axes": (
+        _both(_put(QCODE, 0, "<i2"), _put(SROW, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], "<f4")),
+        "singular",
+    ),
     "NaN sform": (_put(SROW, np.nan, "<f4"), "NaN"),
     "flipped sform": (_put(SROW, 0.7, "<f4"), "differently"),
     "moved qform": (_put(QOFFSET, 12.6, "<f4"), "differently"),

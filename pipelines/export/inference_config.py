@@ -1,0 +1,84 @@
+"""The inference configuration of an exported bundle, which names nothing but MONAI and torch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+SHARED_IDS = ("in_channels", "num_classes", "patch_size", "overlap", "head", "antialias_sigma")
+
+
+def inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give ``configs/inference.json`` for a run's configuration.
+
+    Preprocessing, inferer and postprocessing are the run's own; the network is the exported TorchScript file. What the
+    user sets: ``dataset_dir`` (a folder of images, or ``datalist``), ``output_dir``, ``bundle_root``, ``device``.
+
+    Args:
+        config: the run's configuration.
+    """
+    spacing = config["spacing_mm"]
+    preprocessing = _for_images(config["preprocessing"], spacing)
+    # MONAI Label puts a string under `image_path`, which MONAI's Spacingd takes for metadata.
+    preprocessing["transforms"].insert(1, {"_target_": "DeleteItemsd", "keys": "image_path"})
+    return {
+        "imports": ["$import glob", "$import os"],
+        "bundle_root": ".",
+        "image_key": "image",
+        "dataset_dir": "/workspace/data/images",
+        "output_dir": "$@bundle_root + '/eval'",
+        "output_ext": ".nii.gz",
+        "output_postfix": "seg",
+        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        **{name: config[name] for name in SHARED_IDS},
+        "spacing_mm": spacing,
+        "datalist": "$[{'image': path} for path in sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))]",
+        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
+        "network": "$@network_def.to(@device)",
+        "preprocessing": preprocessing,
+        "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
+        "inferer": copy.deepcopy(config["inferer"]),
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                *copy.deepcopy(config["postprocessing"]["transforms"]),
+                {
+                    "_target_": "SaveImaged",
+                    "keys": "pred",
+                    "output_dir": "@output_dir",
+                    "output_ext": "@output_ext",
+                    "output_postfix": "@output_postfix",
+                    "output_dtype": "$numpy.uint8",
+                    "resample": False,
+                    "separate_folder": False,
+                },
+            ],
+        },
+        "handlers": [{"_target_": "StatsHandler", "iteration_log": False}],
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+            "val_handlers": "@handlers",
+        },
+        "initialize": ["$monai.utils.set_determinism(seed=0)"],
+        "run": ["$@evaluator.run()"],
+    }
+
+
+def _for_images(preprocessing: Mapping[str, Any], spacing: Any) -> dict[str, Any]:
+    """Give the preprocessing for the image alone, with stock readers."""
+    result = copy.deepcopy(dict(preprocessing))
+    for transform in result["transforms"]:
+        transform["keys"] = "image"
+        transform.pop("reader", None)
+        transform.pop("allow_missing_keys", None)
+        if transform["_target_"] == "Spacingd":
+            transform["mode"] = "bilinear"
+            transform["pixdim"] = spacing
+    return result

@@ -1,0 +1,76 @@
+"""``metadata.json`` of an exported bundle, by MONAI's schema of 2024-07-25."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.console import NOT_FOR_DIAGNOSIS
+
+SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+VERSION = "0.1.0"
+
+
+def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Describe what the bundle's network takes and gives, and what it was made with.
+
+    Args:
+        config: the run's configuration.
+        record: content of the run's ``run.json``.
+        name: display name.
+    """
+    versions = record["versions"]
+    modality = ", ".join(record["data"].get("modality", [])) or "image"
+    classes = {"0": "background", **record["class_names"]}
+    axes = ["16*n"] * int(config["spatial_dims"])
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "changelog": {VERSION: "exported from a training run"},
+        "monai_version": versions["monai"],
+        "pytorch_version": versions["torch"].split("+")[0],
+        "numpy_version": versions["numpy"],
+        "required_packages_version": {
+            "nibabel": versions["nibabel"],
+            "pytorch-ignite": versions["pytorch-ignite"],
+            "scipy": versions["scipy"],
+        },
+        "name": name,
+        "task": f"Segmentation of {', '.join(record['class_names'].values())}",
+        "description": f"Dual-task network trained on {record['data'].get('name', 'a data set')}. {NOT_FOR_DIAGNOSIS}",
+        "authors": "Concord contributors and whoever trained this model",
+        "copyright": "Of the weights: whoever trained this model, within the terms of the training data",
+        "intended_use": NOT_FOR_DIAGNOSIS,
+        "data_source": str(record["data"].get("name", "")),
+        "data_type": "nibabel",
+        "image_classes": f"{config['in_channels']} channel, {modality}, z-normalised",
+        "label_classes": ", ".join(f"{label}: {text}" for label, text in classes.items()),
+        "pred_classes": "class probabilities, background first",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image",
+                    "format": "magnitude",
+                    "modality": modality,
+                    "num_channels": int(config["in_channels"]),
+                    "spatial_shape": axes,
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": True,
+                    "channel_def": {str(index): "image" for index in range(int(config["in_channels"]))},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "probabilities",
+                    "format": "segmentation",
+                    "num_channels": int(config["num_classes"]) + 1,
+                    "spatial_shape": axes,
+                    "dtype": "float32",
+                    "value_range": [0, 1],
+                    "is_patch_data": True,
+                    "channel_def": classes,
+                }
+            },
+        },
+    }
