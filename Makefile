@@ -21,21 +21,21 @@ install: $(STAMP)  ## make .venv and install the project with what CI ran
 
 # Once, and again when the dependencies change.
 $(STAMP): constraints.txt setup.cfg pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: PYTHON: no python3 found; pass PYTHON=/path/to/python3.11"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "error: PYTHON: no python3 found; pass PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-		|| { echo "error: PYTHON: $(PYTHON) is older than Python 3.10; pass PYTHON=/path/to/python3.11"; exit 2; }
+		|| { echo "error: PYTHON: $(PYTHON) is older than Python 3.10; pass PYTHON=/path/to/python3.11" >&2; exit 2; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: $(STAMP)  ## phantoms (or DATA=DIR), training, evaluation, bundle and report, in the folder demo (or OUTPUT=DIR)
-	@$(BIN)/concord demo --output "$(OUTPUT)" $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/concord demo --overwrite --output "$(OUTPUT)" $(if $(DATA),--data "$(DATA)")
 
 test: lint types  ## ruff, mypy and the tests that take seconds
-	@$(BIN)/python -m pytest -q $(PYTEST)
+	@$(BIN)/python -m pytest $(PYTEST)
 
 test-all: lint types  ## the tests that take minutes too
-	@$(BIN)/python -m pytest -q -m "" $(PYTEST)
+	@$(BIN)/python -m pytest -m "" $(PYTEST)
 
 lint: $(STAMP)  ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -45,7 +45,7 @@ types: $(STAMP)  ## mypy
 	@$(BIN)/mypy
 
 bench: $(STAMP)  ## the measurements in benchmarks
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename "$$file" .py)"; done
 
 clean:  ## remove .venv, caches and the demo
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

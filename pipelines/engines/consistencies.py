@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from networks.layers.class_probabilities import foreground_probabilities
 from networks.losses.dual_task_consistency import DualTaskConsistencyLoss
 from networks.losses.teacher_consistency import TeacherConsistencyLoss
 from networks.nets.dual_task_vnet import DualTaskOutput
@@ -55,3 +56,32 @@ class TeacherAgrees:
             target = self.teacher(image + noise)
         value: torch.Tensor = self.loss(output.mask, target.mask)
         return value
+
+
+class HeadsAgreeWithTeacher:
+    """Dual-task consistency across a teacher: each head follows the other head of the averaged network.
+
+    The student's mask follows the teacher's level set taken to a mask, and the student's level set the teacher's mask, which gives
+    targets that are steadier than the student's own and that no head can make true by giving in.
+
+    Args:
+        teacher: a network of the same form, which someone else keeps up to date.
+        k: steepness of the smooth Heaviside function, in the inverse unit of the level set.
+        noise: standard deviation of the noise on the teacher's images, which are z-normalised.
+    """
+
+    def __init__(self, teacher: nn.Module, k: float, noise: float = 0.1) -> None:
+        self.teacher = teacher
+        self.k = k
+        self.noise = noise
+
+    def __call__(self, output: DualTaskOutput, image: torch.Tensor) -> torch.Tensor:
+        """Compare the student's ``output`` with what the teacher's other head says of the same images."""
+        with torch.no_grad():
+            target = self.teacher(image + self.noise * torch.randn_like(image))
+        mask = foreground_probabilities(output.mask.float())
+        from_level_set = torch.sigmoid(-self.k * output.sdf.float())
+        teacher_mask = foreground_probabilities(target.mask.float())
+        teacher_from_level_set = torch.sigmoid(-self.k * target.sdf.float())
+        crossed = (mask - teacher_from_level_set).square() + (from_level_set - teacher_mask).square()
+        return crossed.mean()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-SHARED_IDS = ("in_channels", "num_classes", "patch_size", "overlap", "head", "antialias_sigma")
+ALWAYS_SHOWN = ("in_channels", "num_classes", "patch_size", "overlap", "head")
+REFERENCE = re.compile(r"@(\w+)")
 
 
 def inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "output_ext": ".nii.gz",
         "output_postfix": "seg",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        **{name: config[name] for name in SHARED_IDS},
+        **_referred(config, preprocessing),
         "spacing_mm": spacing,
         "datalist": "$[{'image': path} for path in sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))]",
         "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
@@ -69,6 +72,13 @@ def inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "initialize": ["$monai.utils.set_determinism(seed=0)"],
         "run": ["$@evaluator.run()"],
     }
+
+
+def _referred(config: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the plain values that preprocessing, inferer and postprocessing refer to, whatever a bundle calls them."""
+    text = json.dumps([preprocessing, config["inferer"], config["postprocessing"]])
+    names = [*ALWAYS_SHOWN, *REFERENCE.findall(text)]
+    return {name: config[name] for name in dict.fromkeys(names) if name not in ("preprocessing", "spacing_mm")}
 
 
 def _for_images(preprocessing: Mapping[str, Any], spacing: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.console import progress
+from pipelines.console import progress, say
+from pipelines.data.dataset import read_dataset
 from pipelines.keys import Keys
 from pipelines.metrics.case_report import CaseReport, measure_case
 from pipelines.prediction.predictor import Predictor
@@ -75,3 +76,36 @@ def first_image(entry: Mapping[str, Any]) -> Path:
 def mask_suffix(entry: Mapping[str, Any]) -> str:
     """Give the suffix under which a case's mask is written: ``.png`` for pictures, ``.nii.gz`` for all else."""
     return ".png" if first_image(entry).suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff") else ".nii.gz"
+
+
+class Evaluation:
+    """Evaluation as a configuration runs it.
+
+    Args:
+        entries: case entries with labels.
+        dataset_dir: the data set, for the names of its classes.
+        split: which cases these are.
+        output_dir: where ``summary.json`` and ``cases.csv`` go.
+        predictor: segments.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Mapping[str, Any]],
+        dataset_dir: str | Path,
+        split: str,
+        output_dir: str | Path,
+        predictor: Predictor,
+    ) -> None:
+        self.entries = entries
+        self.class_names = read_dataset(Path(dataset_dir)).labels
+        self.split = split
+        self.output_dir = Path(output_dir)
+        self.predictor = predictor
+
+    def run(self) -> None:
+        """Evaluate all cases, write the scores and print them."""
+        report = CaseReport(self.class_names, NSD_TOLERANCE_MM, split=self.split)
+        evaluate_cases(self.entries, self.predictor, report, self.class_names)
+        report.write(self.output_dir)
+        say(report.format_table())

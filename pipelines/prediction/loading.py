@@ -86,13 +86,21 @@ def load_network(config: Mapping[str, Any], checkpoint: Path) -> torch.nn.Module
     Raises:
         InputError: when the weights are damaged or of another network.
     """
-    network = _parser(config).get_parsed_content("network_def")
-    parts = read_checkpoint(checkpoint)["parts"]
+    return with_weights(_parser(config).get_parsed_content("network_def"), checkpoint)
+
+
+def with_weights(network: torch.nn.Module, checkpoint: str | Path) -> torch.nn.Module:
+    """Give ``network`` the averaged weights of ``checkpoint``, and put it into evaluation mode.
+
+    Raises:
+        InputError: when the weights are damaged or of another network.
+    """
+    parts = read_checkpoint(Path(checkpoint))["parts"]
     try:
         network.load_state_dict(parts["average"])
     except (KeyError, RuntimeError) as fault:
-        raise InputError(checkpoint, "holds weights of another network than the run's config.yaml defines") from fault
-    return network.eval()  # type: ignore[no-any-return]
+        raise InputError(checkpoint, "holds weights of another network than the configuration defines") from fault
+    return network.eval()
 
 
 def class_names_of(run: Path) -> dict[int, str]:

@@ -1,0 +1,2 @@
+def test_x(smoke_run):
+    assert smoke_run.bundle.is_dir()
