@@ -126,7 +126,9 @@ def sliding_window(
         (H, W, D) in [0, 1].
     """
     sides = zip(image.shape, patch_size, stride, strict=True)
-    starts = [[min(i * step, size - patch) for i in range(-(-(size - patch) // step) + 1)] for size, patch, step in sides]
+    starts = [
+        [min(i * step, size - patch) for i in range(-(-(size - patch) // step) + 1)] for size, patch, step in sides
+    ]
     total, count = torch.zeros_like(image), torch.zeros_like(image)
     for corner in product(*starts):
         window = tuple(slice(start, start + patch) for start, patch in zip(corner, patch_size, strict=True))

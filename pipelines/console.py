@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from transforms.io.input_error import InputError, InputErrors
@@ -19,11 +23,15 @@ NOT_FOR_DIAGNOSIS = "Research use only, not for diagnosis."
 
 EXIT_DONE, EXIT_FAULT, EXIT_REFUSED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 
+FAULTS_SHOWN = 5
+
 Item = TypeVar("Item")
+
+_silent = False
 
 
 class Terminated(BaseException):
-    """The process was asked to stop (SIGTERM) and what it had done is saved."""
+    """The process was asked to stop (SIGTERM)."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,19 +84,18 @@ def run_command(
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_REFUSED
     try:
-        return run(args)
+        with _termination_raised():
+            return run(args)
     except InputError as refusal:
         if getattr(args, "debug", False):
             traceback.print_exc()
-        faults = refusal.faults if isinstance(refusal, InputErrors) else (refusal,)
-        for fault in faults:
-            sys.stderr.write(f"error: {fault}\n")
+        _tell_refusal(refusal, getattr(args, "data", None))
         return EXIT_REFUSED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     except Terminated:
-        sys.stderr.write("terminated; what was done is saved\n")
+        sys.stderr.write("terminated\n")
         return EXIT_TERMINATED
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong, but Python would complain once more at exit.
@@ -99,10 +106,44 @@ def run_command(
         return EXIT_FAULT
 
 
+def _tell_refusal(refusal: InputError, data: Path | None) -> None:
+    """Write one line per fault, the first few of many; ``data`` is the data set that is read, if one is."""
+    faults = refusal.faults if isinstance(refusal, InputErrors) else (refusal,)
+    shown = faults if data is None or len(faults) <= FAULTS_SHOWN else faults[:FAULTS_SHOWN]
+    for fault in shown:
+        sys.stderr.write(f"error: {fault}\n")
+    if len(shown) < len(faults):
+        sys.stderr.write(f"and {len(faults) - len(shown)} more; see: concord check_data {data}\n")
+
+
+@contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Let SIGTERM raise ``Terminated``, as SIGINT raises ``KeyboardInterrupt``, so that nothing half-written is left."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def say(text: str) -> None:
     """Print one line for the user at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    if not _silent:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def fall_silent() -> None:
+    """Print no more lines and show no more progress: another process of the same job does."""
+    global _silent
+    _silent = True
 
 
 def progress(
@@ -116,7 +157,10 @@ def progress(
         total: how many items there are, when ``items`` has no length.
         every_s: seconds between two lines when standard error is no terminal.
     """
-    total = len(items) if total is None and hasattr(items, "__len__") else total
+    total = len(items) if total is None and isinstance(items, Sized) else total
+    if _silent:
+        yield from items
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 

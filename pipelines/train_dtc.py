@@ -1,8 +1,8 @@
 """Train dual-task consistency (DTC) from few labelled and many unlabelled scans, in 3D or 2D.
 
-One network predicts a mask and a signed distance map; on labelled scans both are supervised, on all scans the two must agree:
-``Dice(mask) + beta MSE(distance) + lambda(t) mean((sigmoid(-k z) - p)^2)`` (Luo et al., AAAI 2021). This command merges the files of
-a bundle and runs them, so that ``python -m monai.bundle run`` with the same files does the same work.
+One network predicts a mask and a signed distance map; on labelled scans both are supervised, on all scans the two must
+agree: ``Dice(mask) + beta MSE(distance) + lambda(t) mean((sigmoid(-k z) - p)^2)`` (Luo et al., AAAI 2021). This command
+merges the files of a bundle and runs them, so that ``python -m monai.bundle run`` with the same files does the same.
 """
 
 from __future__ import annotations
@@ -29,15 +29,25 @@ def build_parser() -> argparse.ArgumentParser:
     add_run_arguments(parser, output="the run folder: checkpoints, scores, report, bundle")
     parser.add_argument("--bundle", default="left_atrium_dtc", help="name or folder of the bundle to train")
     parser.add_argument(
-        "--overlay", action="append", default=[], metavar="NAME", help="further files of the bundle's configs, e.g. quick"
+        "--overlay",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further files of the bundle's configs, e.g. quick",
     )
     parser.add_argument("--method", choices=sorted(METHODS), default="dtc", help="what unlabelled scans are used for")
-    parser.add_argument("--labeled", type=int, metavar="N", help="keep the labels of the first N training cases; all by default")
-    parser.add_argument("--validation", type=int, metavar="N", help="labelled cases set aside to choose the best weights")
+    parser.add_argument(
+        "--labeled", type=int, metavar="N", help="keep the labels of the first N training cases; all by default"
+    )
+    parser.add_argument(
+        "--validation", type=int, metavar="N", help="labelled cases set aside to choose the best weights"
+    )
     parser.add_argument("--iterations", type=int, metavar="N", help="length of the training; the bundle's by default")
     parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
     parser.add_argument("--smoke", action="store_true", help="a minute on phantoms, to see that everything runs")
-    parser.add_argument("--set", action="append", default=[], metavar="ID=VALUE", help="set any id of the configuration")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="ID=VALUE", help="set any id of the configuration"
+    )
     return parser
 
 

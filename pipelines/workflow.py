@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import yaml
@@ -15,6 +19,15 @@ import yaml
 from transforms.io.input_error import InputError
 
 BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+
+
+class _SettingsLoader(yaml.SafeLoader):
+    """YAML that reads ``1e-3`` and ``1e6`` as numbers, as YAML 1.2 does; 1.1 takes them for words."""
+
+
+_SettingsLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def find_bundle(name: str) -> Path:
@@ -49,7 +62,7 @@ def config_files(bundle: Path, stages: Sequence[str]) -> list[Path]:
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """Turn ``ID=VALUE`` settings into overrides; values are YAML.
+    """Turn ``ID=VALUE`` settings into overrides; values are YAML, in which ``1e-3`` is a number too.
 
     Raises:
         InputError: when one has no ``=`` or its value is no YAML.
@@ -60,7 +73,7 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise InputError("--set", f"{setting!r} is not of the form ID=VALUE")
         try:
-            overrides[name.replace("#", "::")] = yaml.safe_load(text)
+            overrides[name.replace("#", "::")] = yaml.load(text, _SettingsLoader)  # noqa: S506  a safe loader
         except yaml.YAMLError as fault:
             raise InputError("--set", f"the value of {name} is no YAML: {text!r}") from fault
     return overrides
@@ -86,9 +99,12 @@ def run_stage(files: Sequence[Path], overrides: Mapping[str, Any], workflow_type
         warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
         from monai.bundle import ConfigWorkflow
 
+        # MONAI sets the level of its loggers when it is imported.
+        logging.getLogger(ConfigWorkflow.__module__).setLevel(logging.ERROR)
+        metadata = files[0].parent / "metadata.json"
         workflow = ConfigWorkflow(
             config_file=[str(file) for file in files],
-            meta_file=str(files[0].parent / "metadata.json"),
+            meta_file=str(metadata) if metadata.is_file() else [],
             logging_file=False,
             workflow_type=workflow_type,
             **overrides,
@@ -97,6 +113,8 @@ def run_stage(files: Sequence[Path], overrides: Mapping[str, Any], workflow_type
             workflow.initialize()
             workflow.run()
             workflow.finalize()
+        except InputError:
+            raise
         except Exception as fault:
             refusal = _refusal_behind(fault)
             if refusal is not None:
@@ -114,7 +132,7 @@ def check_ids(files: Sequence[Path], overrides: Mapping[str, Any]) -> None:
     for file in files:
         _collect_ids(yaml.safe_load(file.read_text(encoding="utf-8")), "", known)
     for name in overrides:
-        if name not in known:
+        if name not in known and not _is_parameter(name, files):
             near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
             raise InputError("--set", f"unknown id {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
@@ -146,19 +164,67 @@ def _collect_ids(node: Any, prefix: str, known: set[str]) -> None:
         _collect_ids(value, identity, known)
 
 
-def _refusal_behind(fault: BaseException | None) -> InputError | None:
-    """Find the refusal that MONAI has wrapped in exceptions of its own."""
-    while fault is not None:
-        if isinstance(fault, InputError):
-            return fault
-        fault = fault.__cause__ or fault.__context__
+def _is_parameter(name: str, files: Sequence[Path]) -> bool:
+    """Whether ``name`` is a parameter, not set in the files, of a component that is."""
+    parent, _, parameter = name.rpartition("::")
+    target = None
+    for file in files:
+        node = _node(yaml.safe_load(file.read_text(encoding="utf-8")), parent.split("::"))
+        if isinstance(node, dict):
+            target = node.get("_target_", target)
+    if not parent or target is None:
+        return False
+    component = locate(target if "." in target else f"monai.transforms.{target}")
+    return component is not None and parameter in inspect.signature(component).parameters
+
+
+def _node(content: Any, path: Sequence[str]) -> Any:
+    """Find a part of a configuration file by its path; whole paths may be keys of the file's top."""
+    whole = "::".join(path)
+    if isinstance(content, dict) and whole in content:
+        return content[whole]
+    for name in path:
+        if isinstance(content, list) and name.isdigit() and int(name) < len(content):
+            content = content[int(name)]
+        elif isinstance(content, dict):
+            content = content.get(name)
+        else:
+            return None
+    return content
+
+
+def _refusal_behind(fault: BaseException) -> InputError | None:
+    """Find what the user can mend behind an exception that is none of ours, or that MONAI has wrapped in its own."""
+    chain: list[BaseException] = []
+    link: BaseException | None = fault
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for link in chain:
+        if isinstance(link, InputError):
+            return link
+        if "DataLoader worker" in str(link):
+            return InputError("workers", _dead_worker(str(link)))
+        if type(link).__name__ == "OutOfMemoryError":
+            return InputError("device", "its memory is not enough; try a smaller --set patch_size=... or batch")
+    built = re.match(r"Failed to instantiate component '([\w.]+)'", str(fault))
+    if built and isinstance(chain[-1], (ValueError, TypeError)):
+        return InputError(built.group(1), str(chain[-1]))
     return None
+
+
+def _dead_worker(said: str) -> str:
+    """Put torch's words on a dead worker process into ours."""
+    killed = re.search(r"is killed by signal: ([^.]+)\.", said)
+    how = f" ({killed.group(1)})" if killed else ""
+    return (
+        f"a process that prepares batches has died{how}, as happens when memory runs out; "
+        "go on with --resume, perhaps with --set workers=0"
+    )
 
 
 def quiet_monai() -> None:
     """Keep MONAI's and Ignite's loggers from printing what our own progress lines say better."""
-    import logging
-
     for name in ("monai", "ignite", "monai.bundle"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:

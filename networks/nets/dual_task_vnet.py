@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -46,6 +46,7 @@ class ConvStage(nn.Module):
         residual: add the input before the last ReLU; it needs as many channels in as out, and is left out where they
             differ.
         checkpointing: keep only the input for the backward pass, which computes the rest again.
+        bias: whether the convolutions have one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ConvStage(nn.Module):
         norm: Norm,
         residual: bool = False,
         checkpointing: bool = False,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -64,7 +66,7 @@ class ConvStage(nn.Module):
             if index > 0:
                 layers.append(nn.ReLU(inplace=True))
             entering = in_channels if index == 0 else out_channels
-            layers.append(Conv[Conv.CONV, spatial_dims](entering, out_channels, 3, padding=1))
+            layers.append(Conv[Conv.CONV, spatial_dims](entering, out_channels, 3, padding=1, bias=bias))
             layers.extend(_norm_layers(norm, spatial_dims, out_channels))
         self.body = nn.Sequential(*layers)
         self.activation = nn.ReLU(inplace=True)
@@ -108,6 +110,8 @@ class DualTaskVNet(nn.Module):
         deep_supervision: give the mask logits of the two next coarser levels too, in training.
         checkpointing: compute activations again in the backward pass instead of keeping them: less memory, about a
             quarter more time.
+        bias: whether the convolutions before norms have one. The published network's have; a norm takes it out again,
+            and without it an iteration is about an eighth faster on a CPU.
 
     Raises:
         ValueError: for ``spatial_dims`` other than 2 and 3, or numbers below one.
@@ -124,6 +128,7 @@ class DualTaskVNet(nn.Module):
         residual: bool = False,
         deep_supervision: bool = False,
         checkpointing: bool = False,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if spatial_dims not in (2, 3):
@@ -140,18 +145,18 @@ class DualTaskVNet(nn.Module):
         self.encoder = nn.ModuleList()
         for level, convolutions in enumerate(ENCODER_CONVOLUTIONS):
             if level > 0:
-                self.down.append(_resampling(Conv.CONV, spatial_dims, widths[level - 1], widths[level], norm))
+                self.down.append(_resampling(Conv.CONV, spatial_dims, widths[level - 1], widths[level], norm, bias))
             entering = in_channels if level == 0 else widths[level]
             self.encoder.append(
-                ConvStage(spatial_dims, convolutions, entering, widths[level], norm, residual, checkpointing)
+                ConvStage(spatial_dims, convolutions, entering, widths[level], norm, residual, checkpointing, bias)
             )
 
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
         for level, convolutions in zip(range(len(widths) - 2, -1, -1), DECODER_CONVOLUTIONS, strict=True):
-            self.up.append(_resampling(Conv.CONVTRANS, spatial_dims, widths[level + 1], widths[level], norm))
+            self.up.append(_resampling(Conv.CONVTRANS, spatial_dims, widths[level + 1], widths[level], norm, bias))
             self.decoder.append(
-                ConvStage(spatial_dims, convolutions, widths[level], widths[level], norm, residual, checkpointing)
+                ConvStage(spatial_dims, convolutions, widths[level], widths[level], norm, residual, checkpointing, bias)
             )
 
         self.dropout = Dropout[Dropout.DROPOUT, spatial_dims](dropout)
@@ -200,9 +205,11 @@ def _norm_layers(norm: Norm, spatial_dims: int, channels: int) -> list[nn.Module
     return [] if norm is None else [get_norm_layer(norm, spatial_dims, channels)]
 
 
-def _resampling(kind: str, spatial_dims: int, in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
+def _resampling(
+    kind: str, spatial_dims: int, in_channels: int, out_channels: int, norm: Norm, bias: bool
+) -> nn.Sequential:
     """Halve (``Conv.CONV``) or double (``Conv.CONVTRANS``) the sides."""
-    convolution = Conv[kind, spatial_dims](in_channels, out_channels, 2, stride=2)
+    convolution = Conv[kind, spatial_dims](in_channels, out_channels, 2, stride=2, bias=bias)
     return nn.Sequential(convolution, *_norm_layers(norm, spatial_dims, out_channels), nn.ReLU(inplace=True))
 
 
@@ -228,13 +235,19 @@ def _crop_back(x: torch.Tensor, image: torch.Tensor, before: list[int]) -> torch
 
 @contextmanager
 def _frozen_statistics(stage: nn.Module) -> Iterator[None]:
-    """Keep the second run from counting the same batch twice in the running statistics of batch norm."""
+    """Keep the second run from counting the same batch twice in the running statistics of batch norm: it gets copies of
+    them, which are then dropped.
+    """
     norms = [module for module in stage.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
+    buffers = [dict(norm.named_buffers()) for norm in norms]
+    _replace_buffers(norms, [{name: buffer.clone() for name, buffer in kept.items()} for kept in buffers])
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        _replace_buffers(norms, buffers)
+
+
+def _replace_buffers(modules: Sequence[nn.Module], buffers: Sequence[dict[str, torch.Tensor]]) -> None:
+    for module, named in zip(modules, buffers, strict=True):
+        for name, buffer in named.items():
+            module.register_buffer(name, buffer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -77,6 +78,18 @@ def collate_two_streams(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             batch[key] = torch.stack(parts)
     batch[Keys.CASE_ID.value] = [sample[Keys.CASE_ID.value] for sample in samples]
     return batch
+
+
+def leave_signals_to_parent(worker: int) -> None:
+    """Make a data-loading process deaf to SIGINT and SIGTERM, which a terminal or a scheduler sends to all at once.
+
+    The training process hears them too; it finishes its iteration, for which it needs its workers, and ends them.
+
+    Args:
+        worker: number of the process.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _plain(value: Any) -> torch.Tensor:

@@ -85,10 +85,17 @@ class TwoStreamBatchSampler(Sampler[list[Draw]]):
 
     def batch(self, iteration: int) -> list[Draw]:
         """Give this process's draws of one iteration, counted from zero."""
+        return self._draws(iteration, self.rank, self.world_size)
+
+    def whole_batch(self, iteration: int) -> list[Draw]:
+        """Give all processes' draws of one iteration, counted from zero."""
+        return self._draws(iteration, 0, 1)
+
+    def _draws(self, iteration: int, first: int, step: int) -> list[Draw]:
         draws: list[Draw] = []
         for stream, per_batch in enumerate(self.per_batch):
-            first = iteration * per_batch
-            for position in range(first + self.rank, first + per_batch, self.world_size):
+            start = iteration * per_batch
+            for position in range(start + first, start + per_batch, step):
                 draws.append(Draw(self._case(stream, position), stream, position))
         return draws
 

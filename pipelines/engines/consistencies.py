@@ -61,8 +61,8 @@ class TeacherAgrees:
 class HeadsAgreeWithTeacher:
     """Dual-task consistency across a teacher: each head follows the other head of the averaged network.
 
-    The student's mask follows the teacher's level set taken to a mask, and the student's level set the teacher's mask, which gives
-    targets that are steadier than the student's own and that no head can make true by giving in.
+    The student's mask follows the teacher's level set taken to a mask, and the student's level set the teacher's mask:
+    targets that are steadier than the student's own, and that no head can make true by giving in.
 
     Args:
         teacher: a network of the same form, which someone else keeps up to date.

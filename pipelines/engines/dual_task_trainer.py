@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from networks.nets.dual_task_vnet import DualTaskOutput
 from pipelines.data.seeds import derive_seed
+from pipelines.engines.distributed import mean_over_processes
 from pipelines.engines.ramps import published_ramp
 from pipelines.handlers.norm_recalibration import NormRecalibration
 from pipelines.handlers.run_checkpoint import RunCheckpoint
@@ -110,18 +111,29 @@ class DualTaskTrainer(Trainer):
         self.gradient_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.channels_last = channels_last
         self.seed = seed
+        self._load: Callable[[Engine], None] = _start_anew
+        # The first of all handlers, so that the others find the iteration that the run goes on from.
+        self.add_event_handler(Events.STARTED, lambda engine: self._load(engine))
         self.add_event_handler(Events.ITERATION_COMPLETED, _stop_at_last_iteration)
         self._register_handlers(train_handlers or [])
 
     def keep_in(self, checkpoint: RunCheckpoint, selection: Validation, recalibration: NormRecalibration) -> None:
         """Save the run's state in ``checkpoint``, and the best of ``selection`` too; stop well on signals.
 
-        What is attached here acts after all other handlers, so that what is saved is complete.
+        What is attached here acts after all other handlers, so that what is saved is complete; only the state of an
+        interrupted run is loaded before they act.
         """
+
+        def load(engine: Engine) -> None:
+            checkpoint.load(engine)
+            if engine.state.iteration >= self.iterations or selection.is_exhausted:
+                engine.terminate()
+
+        self._load = load
         selection.checkpoint = checkpoint
         recalibration.attach(self)
         checkpoint.attach(self)
-        StopSignals(checkpoint).attach(self)
+        StopSignals(checkpoint, selection).attach(self)
 
     def run(self) -> None:  # type: ignore[override]
         """Train until ``iterations``, going on from the state that a handler has loaded, if any."""
@@ -140,11 +152,11 @@ class DualTaskTrainer(Trainer):
         with self._autocast():
             output = self.network(image)
             terms = self._losses(output, image, label, sdf, iteration)
-        loss = terms["loss"]
-        if not torch.isfinite(loss):
+        loss, terms = terms["loss"], mean_over_processes(terms)
+        if not torch.isfinite(terms["loss"]):
             raise InputError(
                 "training",
-                f"the loss is {loss.item()} at iteration {engine.state.iteration}; lower the learning rate "
+                f"the loss is {terms['loss'].item()} at iteration {engine.state.iteration}; lower the learning rate "
                 "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1). The last checkpoint is sound",
             )
         self.gradient_scaler.scale(loss).backward()
@@ -200,6 +212,10 @@ class DualTaskTrainer(Trainer):
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.state.device.type, dtype=self.autocast_dtype)
+
+
+def _start_anew(engine: Engine) -> None:
+    """Without a checkpoint there is nothing to go on from."""
 
 
 def _stop_at_last_iteration(engine: Engine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -19,8 +18,9 @@ from networks.nets.dual_task_predictor import DualTaskPredictor
 from pipelines.console import say
 from pipelines.export.inference_config import inference_config
 from pipelines.export.metadata import bundle_metadata
+from pipelines.export.metadata_rules import metadata_faults
 from pipelines.export.model_card import model_card
-from pipelines.prediction.loading import load_network, read_run_config
+from pipelines.prediction.loading import load_network, read_record, read_run_config
 from transforms.io.atomic import write_json_atomic, write_text_atomic
 from transforms.io.input_error import InputError
 
@@ -46,7 +46,7 @@ def export_run(run: Path, output: Path, summary: Mapping[str, Any] | None) -> fl
         RuntimeError: when the exported network computes something else.
     """
     config = read_run_config(run)
-    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record = read_record(run)
     best = run / "checkpoints" / "best.pt"
     network = load_network(config, best if best.is_file() else run / "checkpoints" / "last.pt")
     predictor = DualTaskPredictor(network, k=float(config["k"]), head=config["head"]).eval()
@@ -56,6 +56,9 @@ def export_run(run: Path, output: Path, summary: Mapping[str, Any] | None) -> fl
     try:
         (work / "models").mkdir()
         metadata = bundle_metadata(config, record, run.resolve().name)
+        faults = metadata_faults(metadata)
+        if faults:
+            raise RuntimeError("the bundle's metadata.json would be refused: " + "; ".join(faults))
         inference = inference_config(config)
         torch.save(predictor.state_dict(), work / "models" / "model.pt")
         _save_torchscript(predictor, work / "models" / "model.ts", metadata, inference)
@@ -68,8 +71,10 @@ def export_run(run: Path, output: Path, summary: Mapping[str, Any] | None) -> fl
         write_text_atomic(
             work / "docs" / "README.md", model_card(config, record, metadata, summary, hashes, difference)
         )
+        proof = {"network_largest_difference": difference, "sha256": hashes, "versions": record["versions"]}
+        write_json_atomic(work / "docs" / "proof.json", proof)
         shutil.copyfile(LICENSE_FILE, work / "LICENSE")
-        _rename_folder(work, output)
+        replace_folder(work, output)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     say(f"exported network equals the trained one within {difference:.2g}")
@@ -105,13 +110,18 @@ def _largest_difference(predictor: DualTaskPredictor, exported: Path, config: Ma
         return float((loaded(noise) - predictor(noise)).abs().max())
 
 
-def _rename_folder(work: Path, output: Path) -> None:
+def replace_folder(work: Path, output: Path) -> None:
+    """Give the finished folder ``work`` the name ``output``, in place of a bundle that is there.
+
+    Raises:
+        InputError: when ``output`` is or holds something that is no bundle.
+    """
     work.chmod(0o755)
     if output.exists():
-        if not (output / "configs" / "metadata.json").is_file() and any(output.iterdir()):
+        if not output.is_dir() or (not (output / "configs" / "metadata.json").is_file() and any(output.iterdir())):
             raise InputError(output, "holds something that is no bundle; choose another folder")
         shutil.rmtree(output)
-    os.replace(work, output)  # noqa: PTH105  Path.replace refuses a folder that has just been emptied on some systems
+    work.replace(output)
 
 
 def _sha256(path: Path) -> str:

@@ -88,6 +88,8 @@ def _for_images(preprocessing: Mapping[str, Any], spacing: Any) -> dict[str, Any
         transform["keys"] = "image"
         transform.pop("reader", None)
         transform.pop("allow_missing_keys", None)
+        if transform["_target_"] == "Orientationd":
+            transform["axcodes"] = "RAS"[: len(spacing)]
         if transform["_target_"] == "Spacingd":
             transform["mode"] = "bilinear"
             transform["pixdim"] = spacing

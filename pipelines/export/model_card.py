@@ -36,14 +36,14 @@ def model_card(
 
 ## Model
 
-A V-Net with two heads, mask and signed distance map, trained by dual-task consistency (Luo et al., AAAI 2021) and
+A V-Net with two heads, mask and signed distance map, trained {_method(config)} and
 exported as one TorchScript network that gives class probabilities from the `{config["head"]}` head; set the attribute
 `head` of the loaded network to `mask`, `level_set` or `mean` for another.
 
 | | |
 |---|---|
-| input | {metadata["image_classes"]}; resampled to {config["spacing_mm"]} mm, windows of {config["patch_size"]} voxels
-| | output | {metadata["label_classes"]} |
+| input | {metadata["image_classes"]}; resampled to {config["spacing_mm"]} mm, windows of {config["patch_size"]} voxels |
+| output | {metadata["label_classes"]} |
 | trained | {record.get("iterations", "?")} iterations, seed {record["seed"]}, {record.get("wall_seconds", "?")} s on {record["device"]} |
 | data | {data.get("name", "?")}, fingerprint `{record["fingerprint"]["data"]}` |
 | with | torch {metadata["pytorch_version"]}, MONAI {metadata["monai_version"]} |
@@ -74,6 +74,16 @@ python -m monai.bundle run --config_file configs/inference.json --bundle_root . 
 
 The exported network gives the trained one's probabilities within {difference:.2g} on the same input.
 """
+
+
+def _method(config: Mapping[str, Any]) -> str:
+    """Say how it was trained, by the loss that unlabelled scans had a part in."""
+    consistency = config.get("consistency")
+    if not consistency:
+        return "from labelled scans alone"
+    if str(consistency.get("_target_", "")).endswith("TeacherAgrees"):
+        return "with a mean teacher (Tarvainen and Valpola, NeurIPS 2017)"
+    return "by dual-task consistency (Luo et al., AAAI 2021)"
 
 
 def _performance(summary: Mapping[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from transforms.io.atomic import write_text_atomic
+from transforms.io.input_error import InputError
 
 COLUMNS = (
     "iteration",
@@ -39,6 +40,7 @@ class MetricsLog:
         optimizer: whose learning rate is told.
         every: iterations between two rows.
         tensorboard: folder for TensorBoard's event files; None for none.
+        is_writer: whether this process writes (the first of several).
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class MetricsLog:
         optimizer: torch.optim.Optimizer,
         every: int = 10,
         tensorboard: str | Path | None = None,
+        is_writer: bool = True,
     ) -> None:
         self.path = Path(path)
         self.optimizer = optimizer
         self.every = every
         self.tensorboard = tensorboard
+        self.is_writer = is_writer
         self._sums: dict[str, float] = {}
         self._count = 0
         self._seconds_before = 0.0
@@ -59,25 +63,46 @@ class MetricsLog:
         self._writer: Any = None
 
     def attach(self, engine: Engine) -> None:
-        """Log through the run of ``engine``. Attach it after the checkpoint, which sets the iteration to go on from."""
-        engine.add_event_handler(Events.EPOCH_STARTED(once=1), self._open)
+        """Log through the run of ``engine``, whose iteration is known by then, if it goes on from one."""
+        if not self.is_writer:
+            return
+        engine.add_event_handler(Events.STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.COMPLETED, self._close)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give what the next row begins with: the terms since the last one."""
+        return {"sums": dict(self._sums), "count": self._count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over :meth:`state_dict`'s content."""
+        self._sums = dict(state_dict["sums"])
+        self._count = int(state_dict["count"])
+
     def write(self, engine: Engine, values: Mapping[str, float]) -> None:
-        """Append one row for the present iteration."""
+        """Append one row for the present iteration.
+
+        Raises:
+            InputError: when the file cannot be written.
+        """
+        if not self.is_writer:
+            return
+        iteration = engine.state.iteration
         row = {
-            "iteration": engine.state.iteration,
-            "epoch": engine.state.epoch,
+            "iteration": iteration,
+            "epoch": -(-iteration // (engine.state.epoch_length or iteration)),
             "seconds": round(self.seconds, 2),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             **{name: f"{value:.6g}" for name, value in values.items() if name in COLUMNS},
         }
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+        except OSError as fault:
+            raise InputError(self.path, f"cannot be written: {fault.strerror}") from fault
         if self._writer is not None:
             for name, value in values.items():
-                self._writer.add_scalar(name, value, engine.state.iteration)
+                self._writer.add_scalar(name, value, iteration)
 
     @property
     def seconds(self) -> float:
@@ -99,7 +124,8 @@ class MetricsLog:
             self._writer = SummaryWriter(str(self.tensorboard), purge_step=engine.state.iteration + 1)
 
     def _add(self, engine: Engine) -> None:
-        for name, value in engine.state.output.items():
+        terms: Any = engine.state.output
+        for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
         self._count += 1
         if engine.state.iteration % self.every == 0:

@@ -24,7 +24,8 @@ class NormRecalibration:
     Args:
         network: the evaluated network.
         dataset: training samples.
-        sampler: gives the draws of a batch; always the first ones, so that the result depends on the weights alone.
+        sampler: gives the draws of a batch; always the first ones, and those of all
+            processes, so that the result depends on the weights alone.
         batches: how many batches; zero for no recalibration.
         device: where the network is.
         channels_last: as in training.
@@ -62,7 +63,7 @@ class NormRecalibration:
             norm.momentum = None  # a plain mean over the batches
             norm.train()
         for batch in range(self.batches):
-            samples = [self.dataset[draw] for draw in self.sampler.batch(batch)]
+            samples = [self.dataset[draw] for draw in self.sampler.whole_batch(batch)]
             image = collate_two_streams(samples)[Keys.IMAGE.value].to(self.device)
             if self.channels_last:
                 image = image.contiguous(

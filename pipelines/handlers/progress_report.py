@@ -44,15 +44,16 @@ class ProgressReport:
 
     def _advance(self, engine: Engine) -> None:
         iteration = engine.state.iteration
+        terms: Any = engine.state.output
         if self._bar is not None:
             self._bar.update()
-            self._bar.set_postfix(loss=f"{float(engine.state.output['loss']):.3f}", refresh=False)
+            self._bar.set_postfix(loss=f"{float(terms['loss']):.3f}", refresh=False)
         elif time.monotonic() - self._last >= self.every_s or iteration == self.iterations:
             self._last = time.monotonic()
             rate = (self._last - self._started) / max(iteration - self._first, 1)
             left = round(rate * (self.iterations - iteration))
             say(
-                f"iteration {iteration} of {self.iterations}, loss {float(engine.state.output['loss']):.4f}, "
+                f"iteration {iteration} of {self.iterations}, loss {float(terms['loss']):.4f}, "
                 f"{rate:.2f} s each, {left // 60}:{left % 60:02d} min left"
             )
 

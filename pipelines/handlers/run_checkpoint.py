@@ -70,10 +70,7 @@ class RunCheckpoint:
         return self.folder / "best.pt"
 
     def attach(self, engine: Engine) -> None:
-        """Load at the start and save through the run of ``engine``. Attach it after the handlers whose state it
-        saves.
-        """
-        engine.add_event_handler(Events.STARTED, self.load)
+        """Save through the run of ``engine``. Attach it after the handlers whose state it saves."""
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save_last)
         engine.add_event_handler(Events.COMPLETED, self.save_last)
 
@@ -82,14 +79,22 @@ class RunCheckpoint:
         self.save(engine, self.last)
 
     def save(self, engine: Engine, path: Path) -> None:
-        """Write the state after the present iteration to ``path``."""
+        """Write the state after the present iteration to ``path``.
+
+        Raises:
+            InputError: when it cannot be written, or a weight is not finite; what was there before is kept.
+        """
         if not self.is_writer:
             return
-        content = {
-            "iteration": engine.state.iteration,
-            "fingerprint": self.fingerprint,
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
-        }
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        broken = _non_finite_weight(parts)
+        if broken is not None:
+            raise InputError(
+                path,
+                f"not written: {broken} is not finite after iteration {engine.state.iteration}; lower the learning rate "
+                "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1)",
+            )
+        content = {"iteration": engine.state.iteration, "fingerprint": self.fingerprint, "parts": parts}
         try:
             with atomic_path(path) as temporary:
                 torch.save(content, temporary)
@@ -98,13 +103,16 @@ class RunCheckpoint:
             raise InputError(path, f"the checkpoint cannot be written (is the disk full?): {fault}") from fault
 
     def load(self, engine: Engine) -> None:
-        """Go on from ``last.pt``, when asked to.
+        """Go on from ``last.pt``, when asked to. Call it before anything else looks at the state of ``engine``.
 
         Raises:
             InputError: when the file is broken or belongs to another run.
         """
         if not (self.resume and self.last.exists()):
             return
+        if self.is_writer:
+            for left in self.folder.glob(".part-*"):  # what a killed process was writing
+                left.unlink(missing_ok=True)
         content = read_checkpoint(self.last)
         for name, value in self.fingerprint.items():
             if content["fingerprint"].get(name) != value:
@@ -115,7 +123,7 @@ class RunCheckpoint:
             part.load_state_dict(content["parts"][name])
         iteration = int(content["iteration"])
         engine.state.iteration = iteration
-        engine.state.epoch = iteration // engine.state.epoch_length
+        engine.state.epoch = iteration // (engine.state.epoch_length or iteration)
         self.sampler.start_iteration = iteration
 
 
@@ -132,8 +140,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         parts = content["parts"]
     except Exception as fault:
         raise InputError(path, "is no checkpoint of this project, or is damaged") from fault
+    broken = _non_finite_weight(parts)
+    if broken is not None:
+        raise InputError(path, f"holds NaN or infinite weights ({broken})")
+    return dict(content)
+
+
+def _non_finite_weight(parts: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Name the first weight that is NaN or infinite."""
     for name in ("network", "average"):
         for key, value in parts.get(name, {}).items():
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                raise InputError(path, f"holds NaN or infinite weights ({name}.{key})")
-    return dict(content)
+                return f"{name}.{key}"
+    return None

@@ -47,11 +47,19 @@ class Validation:
         self.best_dice = -1.0
         self.best_iteration = 0
         self.without_better = 0
+        self.is_pending = False
+        """Whether the present weights are due for scoring and have no score yet."""
 
     def attach(self, engine: Engine) -> None:
         """Score through the run of ``engine``."""
         if self.cases:
+            engine.add_event_handler(Events.STARTED, self._score_pending)
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._score)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether ``patience`` has run out."""
+        return self.patience is not None and self.without_better >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a resumed run needs to select as an uninterrupted one does."""
@@ -59,6 +67,7 @@ class Validation:
             "best_dice": self.best_dice,
             "best_iteration": self.best_iteration,
             "without_better": self.without_better,
+            "is_pending": self.is_pending,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -66,10 +75,17 @@ class Validation:
         self.best_dice = float(state_dict["best_dice"])
         self.best_iteration = int(state_dict["best_iteration"])
         self.without_better = int(state_dict["without_better"])
+        self.is_pending = bool(state_dict["is_pending"])
+
+    def _score_pending(self, engine: Engine) -> None:
+        if self.is_pending:
+            self._score(engine)
 
     def _score(self, engine: Engine) -> None:
+        self.is_pending = True
         self.recalibration.recompute()
         self.evaluator.run()
+        self.is_pending = False
         dice = float(self.evaluator.state.metrics["val_dice"])
         if self.log is not None:
             self.log.write(engine, {"val_dice": dice})
@@ -83,6 +99,6 @@ class Validation:
             f"iteration {engine.state.iteration}: validation Dice {dice:.4f} "
             f"(best {self.best_dice:.4f} at {self.best_iteration})"
         )
-        if self.patience is not None and self.without_better >= self.patience:
+        if self.is_exhausted:
             say(f"stopping early: {self.without_better} scorings without a better one")
             engine.terminate()

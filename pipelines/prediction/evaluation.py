@@ -12,7 +12,7 @@ from pipelines.console import progress, say
 from pipelines.data.dataset import read_dataset
 from pipelines.keys import Keys
 from pipelines.metrics.case_report import CaseReport, measure_case
-from pipelines.prediction.predictor import Predictor
+from pipelines.prediction.segmenter import Segmenter
 from transforms.io.input_error import InputError
 from transforms.io.volume import read_volume, write_mask
 
@@ -22,7 +22,7 @@ MASK_FOLDER = "masks"
 
 def evaluate_cases(
     entries: Sequence[Mapping[str, Any]],
-    predictor: Predictor,
+    segmenter: Segmenter,
     report: CaseReport,
     class_names: Mapping[int, str],
     masks: Path | None = None,
@@ -31,7 +31,7 @@ def evaluate_cases(
 
     Args:
         entries: case entries with labels.
-        predictor: segments.
+        segmenter: gives the label maps.
         report: takes the metrics.
         class_names: label to name, the background left out.
         masks: folder to write the label maps to, as ``<case_id>.nii.gz`` on the grid of the image; None for nowhere.
@@ -40,7 +40,7 @@ def evaluate_cases(
         InputError: when an image or a label cannot be read, or they do not fit each other.
     """
     for entry in progress(entries, "evaluating"):
-        prediction = predictor.predict(entry)
+        prediction = segmenter.predict(entry)
         if masks is not None:
             write_mask(
                 masks / f"{entry[Keys.CASE_ID.value]}{mask_suffix(entry)}", prediction.labels, first_image(entry)
@@ -95,7 +95,7 @@ class Evaluation:
         dataset_dir: str | Path,
         split: str,
         output_dir: str | Path,
-        predictor: Predictor,
+        predictor: Segmenter,
     ) -> None:
         self.entries = entries
         self.class_names = read_dataset(Path(dataset_dir)).labels

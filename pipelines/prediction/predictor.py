@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,8 @@ from monai.transforms import Compose, Invertd
 from torch import nn
 
 from pipelines.keys import Keys
+from pipelines.prediction.segmenter import Prediction
 from transforms.io.input_error import InputError
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was found in one image.
-
-    Attributes:
-        labels: integers 0..K, shape (H, W[, D]), on the grid of the image file.
-        seconds: time from reading the file to the finished label map.
-    """
-
-    labels: np.ndarray
-    seconds: float
 
 
 class Predictor:
@@ -38,9 +25,13 @@ class Predictor:
         network: gives (B, K + 1, ...) class probabilities, background first.
         preprocessing: of a case's image.
         inferer: sliding window.
-        postprocessing: from probabilities to a label map on the original grid.
+        postprocessing: from probabilities to a label map on the original grid: first MONAI's ``Invertd``, which brings
+            them back to that grid, then what decides and cleans.
         device: where to compute.
         level_set: gives (B, K, ...) level sets of the same images; None when the network has none to show.
+
+    Raises:
+        ValueError: when ``postprocessing`` does not begin with ``Invertd``.
     """
 
     def __init__(
@@ -55,7 +46,10 @@ class Predictor:
         self.network = network.to(device).eval()
         self.preprocessing = preprocessing
         self.inferer = inferer
-        self.postprocessing = postprocessing
+        self._restore, *deciding = postprocessing.transforms
+        if not isinstance(self._restore, Invertd):
+            raise ValueError("postprocessing must begin with Invertd, which brings the result back to the image's grid.")
+        self._deciding = Compose(deciding)
         self.device = device
         self.level_set = level_set
 
@@ -70,11 +64,28 @@ class Predictor:
             InputError: when the image cannot be read or preprocessed; it names the image.
         """
         started = time.monotonic()
+        labels = self.decide(self.predict_probabilities(entry))
+        return Prediction(labels, time.monotonic() - started)
+
+    @torch.inference_mode()
+    def predict_probabilities(self, entry: Mapping[str, Any]) -> torch.Tensor:
+        """Give the class probabilities (K + 1, H, W[, D]) of one case on the grid of its file, background first.
+
+        Raises:
+            InputError: as ``predict``.
+        """
         data = self._prepared(entry)
         data[Keys.PRED.value] = self._infer(data, self.network)
-        labels = self.postprocessing(data)[Keys.PRED.value][0]
-        array = labels.cpu().numpy().astype(np.uint8 if labels.max() < 256 else np.uint16)
-        return Prediction(array, time.monotonic() - started)
+        probabilities: torch.Tensor = self._restore(data)[Keys.PRED.value]
+        return probabilities
+
+    def decide(self, probabilities: torch.Tensor) -> np.ndarray:
+        """Give the label map (H, W[, D]), uint8 (uint16 beyond 255 classes), that probabilities on the grid of the
+        file (K + 1, H, W[, D]) mean.
+        """
+        labels = self._deciding({Keys.PRED.value: probabilities})[Keys.PRED.value][0]
+        array: np.ndarray = labels.cpu().numpy().astype(np.uint8 if probabilities.shape[0] <= 256 else np.uint16)
+        return array
 
     @torch.inference_mode()
     def predict_level_set(self, entry: Mapping[str, Any]) -> np.ndarray | None:
@@ -83,10 +94,7 @@ class Predictor:
             return None
         data = self._prepared(entry)
         data[Keys.PRED.value] = self._infer(data, self.level_set)
-        back = Invertd(
-            keys=Keys.PRED.value, transform=self.preprocessing, orig_keys=Keys.IMAGE.value, nearest_interp=False
-        )
-        level_set: np.ndarray = back(data)[Keys.PRED.value].cpu().numpy()
+        level_set: np.ndarray = self._restore(data)[Keys.PRED.value].cpu().numpy()
         return level_set
 
     def _prepared(self, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,14 +69,17 @@ def body_order(network):
         yield from module.modules()
 
 
+def norms(modules):
+    return [module for module in modules if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def randomise(network):
     """Norms start as the identity and biases near zero, which would hide a mistake: move everything."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.3, 0.3)
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    for norm in norms(network.modules()):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.3, 0.3)
+        nn.init.uniform_(norm.running_mean, -0.2, 0.2)
+        nn.init.uniform_(norm.running_var, 0.5, 1.5)
 
 
 @pytest.mark.parametrize(("filters", "size"), [(16, (32, 32, 16)), (4, (48, 32, 64))])
@@ -102,5 +105,208 @@ def test_parity_with_the_published_network(published_dtc, filters, size, trainin
     (weights[0] * logits + weights[1] * level_set).sum().backward()
     for p, q in [(mine, other), *pairs]:
         assert (p.grad - q.grad).abs().max() <= TOLERANCE * max(1.0, q.grad.abs().max().item())
-    for module, reference in zip(body_order(ours), theirs.modules(), strict=False):
-        assert isinstance(module, nn.Module) and isinstance(reference, nn.Module)
+    for norm, reference in zip(norms(body_order(ours)), norms(theirs.modules()), strict=True):
+        assert (norm.running_mean - reference.running_mean).abs().max() <= TOLERANCE
+        assert (norm.running_var - reference.running_var).abs().max() <= TOLERANCE
+        assert norm.num_batches_tracked == reference.num_batches_tracked == int(training)
+
+
+# ---- shapes ----------------------------------------------------------------------------------------------------------
+
+SIZES = {2: [(32, 48), (37, 29)], 3: [(32, 16, 48), (37, 29, 23)]}
+SHAPES = [
+    (dims, in_channels, out_channels, size)
+    for dims in (2, 3)
+    for in_channels, out_channels in [(1, 1), (2, 1), (1, 3)]
+    for size in SIZES[dims]
+]
+
+
+@pytest.mark.parametrize(("dims", "in_channels", "out_channels", "size"), SHAPES)
+def test_shapes(dims, in_channels, out_channels, size):
+    network = small(dims, in_channels, out_channels)
+    output = network(torch.randn(2, in_channels, *size))
+    assert isinstance(output, DualTaskOutput)
+    assert output.mask.shape == output.sdf.shape == (2, out_channels, *size)
+    assert output.sdf.abs().max() <= 1
+    assert output.auxiliary == []
+
+
+def test_padding_is_what_a_padded_image_would_give():
+    """37 + 11 = 48 with 5 zeros before and 6 behind, 29 + 3 = 32 with 1 and 2, 23 + 9 = 32 with 4 and 5."""
+    network = small().eval()
+    image = torch.randn(1, 1, 37, 29, 23)
+    padded = torch.zeros(1, 1, 48, 32, 32)
+    inside = (..., slice(5, 42), slice(1, 30), slice(4, 27))
+    padded[inside] = image
+    output, expected = network(image), network(padded)
+    assert torch.equal(output.mask, expected.mask[inside])
+    assert torch.equal(output.sdf, expected.sdf[inside])
+
+
+NORMS = ["batch", "instance", ("instance", {"affine": True}), ("group", {"num_groups": 2}), None]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("norm", NORMS)
+def test_norms(dims, norm):
+    """All weights get finite gradients; only batch norm looks at the rest of the batch."""
+    network = small(dims, norm=norm, dropout=0.0)
+    images = torch.randn(3, 1, *[32] * dims)
+    output = network(images)
+    (output.mask.square().mean() + output.sdf.square().mean()).backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+    alone = network(images[:1]).mask
+    assert torch.allclose(alone, output.mask[:1], atol=1e-3) == (norm != "batch")
+
+
+def test_no_norm_has_no_norm_layers():
+    assert norms(small(norm=None).modules()) == []
+    assert len(norms(small().modules())) == 29  # 21 convolutions, four down, four up
+
+
+def test_dropout_acts_in_training_alone():
+    network = small(dropout=0.5)
+    image = torch.randn(2, 1, 16, 16, 16)
+    assert not torch.equal(network(image).mask, network(image).mask)
+    network.eval()
+    assert torch.equal(network(image).mask, network(image).mask)
+
+
+# ---- options ---------------------------------------------------------------------------------------------------------
+
+
+def test_residual_adds_the_input_before_the_last_relu():
+    """Without weights a stage is its bias, so a residual stage gives relu(bias + input)."""
+    stage = small(2, norm=None, residual=True).encoder[2]
+    for layer in stage.body:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, 0.25)
+    image = torch.randn(1, 8, 4, 4)
+    assert torch.allclose(stage(image), torch.relu(image + 0.25))
+
+
+def test_residual_changes_the_network_but_not_its_weights():
+    torch.manual_seed(1)
+    plain = small(dropout=0.0)
+    residual = small(dropout=0.0, residual=True)
+    residual.load_state_dict(plain.state_dict())
+    image = torch.randn(2, 1, 16, 16, 16)
+    assert not torch.allclose(residual(image).mask, plain(image).mask, atol=1e-3)
+
+
+@pytest.mark.parametrize(("dims", "size"), [(2, (32, 48)), (3, (32, 16, 48)), (2, (37, 29))])
+def test_deep_supervision(dims, size):
+    """Half and a quarter of the (padded) sides, in training alone."""
+    network = small(dims, out_channels=3, deep_supervision=True)
+    image = torch.randn(1, 1, *size)
+    padded = [-(-side // 16) * 16 for side in size]
+    auxiliary = network(image).auxiliary
+    assert [tuple(logits.shape[2:]) for logits in auxiliary] == [
+        tuple(side // 2**level for side in padded) for level in (1, 2)
+    ]
+    assert all(logits.shape[:2] == (1, 3) for logits in auxiliary)
+    assert network.eval()(image).auxiliary == []
+
+
+def test_deep_supervision_reaches_the_auxiliary_heads():
+    network = small(deep_supervision=True)
+    sum(logits.square().mean() for logits in network(torch.randn(2, 1, 16, 16, 16)).auxiliary).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.auxiliary_heads.parameters())
+    assert network.mask_head.weight.grad is None
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", ("batch", {"momentum": None})])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_checkpointing_changes_nothing(norm, dropout):
+    """Same outputs and gradients, and the batch is counted once in the running statistics: two steps show it."""
+    torch.manual_seed(2)
+    plain = small(filters=4, norm=norm, dropout=dropout)
+    saving = small(filters=4, norm=norm, dropout=dropout, checkpointing=True)
+    saving.load_state_dict(plain.state_dict())
+    for step in range(2):
+        image = torch.randn(2, 1, 32, 16, 16)
+        for network in (plain, saving):
+            torch.manual_seed(step)
+            network(image).mask.square().sum().backward()
+    for p, q in zip(plain.parameters(), saving.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        assert p.grad is None or torch.allclose(p.grad, q.grad, rtol=1e-5, atol=1e-6)
+    for (name, p), q in zip(plain.state_dict().items(), saving.state_dict().values(), strict=True):
+        assert torch.allclose(p, q, rtol=1e-6, atol=1e-7), name
+
+
+def test_one_step_lowers_the_loss():
+    network = small(filters=4, dropout=0.0)
+    image = torch.randn(2, 1, 16, 16, 16)
+    label = (image > 0).float()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+
+    def loss():
+        output = network(image)
+        return MaskLoss()(output.mask, label) + DualTaskConsistencyLoss()(output.mask, output.sdf)
+
+    before = loss()
+    before.backward()
+    optimizer.step()
+    assert loss().item() < before.item()
+
+
+# ---- exports ---------------------------------------------------------------------------------------------------------
+
+OPTIONS = [
+    {},
+    {"deep_supervision": True},
+    {"checkpointing": True, "residual": True},
+    {"norm": ("group", {"num_groups": 2}), "out_channels": 3},
+]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_torchscript_round_trip(dims, options):
+    network = small(dims, dropout=0.0, **options)
+    stored = io.BytesIO()
+    torch.jit.save(torch.jit.script(network), stored)
+    stored.seek(0)
+    loaded = torch.jit.load(stored)
+    for training in (True, False):
+        network.train(training)
+        loaded.train(training)
+        image = torch.randn(2, 1, *[23, 29, 16][:dims])
+        output, expected = loaded(image), network(image)
+        assert torch.allclose(output.mask, expected.mask, atol=1e-6)
+        assert torch.allclose(output.sdf, expected.sdf, atol=1e-6)
+        assert len(output.auxiliary) == len(expected.auxiliary)
+
+
+def test_state_dict_round_trip():
+    network = small().eval()
+    stored = io.BytesIO()
+    torch.save(network.state_dict(), stored)
+    stored.seek(0)
+    other = small().eval()
+    other.load_state_dict(torch.load(stored, weights_only=True))
+    image = torch.randn(1, 1, 16, 16, 16)
+    assert torch.equal(other(image).mask, network(image).mask)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 1, 1), "spatial_dims must be 2 or 3, got 1"),
+        ((4, 1, 1), "spatial_dims must be 2 or 3, got 4"),
+        ((3, 0, 1), "must be at least 1"),
+        ((3, 1, 0), "must be at least 1"),
+        ((3, 1, 1, 0), "must be at least 1"),
+    ],
+)
+def test_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DualTaskVNet(*arguments)
+
+
+def test_refuses_an_unknown_variant():
+    with pytest.raises(ValueError, match="variant must be left_atrium or pancreas, got liver"):
+        DualTaskVNet.published("liver")

@@ -1,0 +1,238 @@
+"""Measure a network, or finished masks, against the labels of a data set: scores per case, and a report.
+
+    concord evaluate --bundle RUN --data DIR --split test --output DIR
+
+Writes ``summary.json``, ``cases.csv``, ``report.html`` and pictures of the best, median and worst case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.console import add_run_arguments, claim_output, command_parser, run_command, say
+from pipelines.prediction.options import add_inference_arguments, check_inference_arguments, inference_settings
+from transforms.io.input_error import InputError
+
+if TYPE_CHECKING:
+    from pipelines.data.dataset import Case, DataSet
+    from pipelines.prediction.loading import ModelFacts
+    from pipelines.prediction.segmenter import Segmenter
+
+SPLITS = ("test", "validation", "training")
+WRITTEN = ("summary.json", "cases.csv", "report.html")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
+    parser = command_parser("evaluate", "Per-case, per-class metrics of a network or of finished masks.")
+    unset = argparse.SUPPRESS
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--bundle", type=Path, metavar="DIR", default=unset, help="run folder or exported bundle")
+    source.add_argument("--checkpoint", type=Path, metavar="FILE", default=unset, help="checkpoint in a run folder")
+    source.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="DIR",
+        default=unset,
+        help="masks made already, named after their cases (CASE or CASE_seg, of any format that is read)",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set with the labels")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="which of its cases")
+    parser.add_argument("--save-masks", action="store_true", help="write the label maps into OUTPUT/masks")
+    add_run_arguments(parser, output="folder of the scores and the report", seed=False)
+    add_inference_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the cases, segment, measure and report."""
+    check_inference_arguments(args)
+    _claim(args)
+    from pipelines.data.dataset import read_dataset
+
+    dataset = read_dataset(args.data)
+    started = time.monotonic()
+    segmenter, facts = _segmenter(args)
+    cases = _cases(dataset, args.split, facts)
+    fingerprint = _check(dataset, args.split, cases)
+    class_names = {label: name for label, name in dataset.labels.items() if label > 0}
+    notes = [] if facts is None else _notes(facts, dataset, class_names, fingerprint)
+    for note in notes:
+        say(f"warning: {note}")
+    entries = [case.entry() for case in cases]
+    if segmenter is None:
+        from pipelines.prediction.stored_masks import StoredMasks
+
+        segmenter = StoredMasks(args.predictions, entries, class_names)
+    settings = {"predictions": str(args.predictions)} if facts is None else {"model": facts.name, **facts.settings}
+    record = {
+        "command": sys.argv,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": settings.get("device", ""),
+        "data": fingerprint,
+    }
+    _measure(args, segmenter, facts, entries, class_names, {**settings, "notes": notes}, record, started)
+    return 0
+
+
+def _claim(args: argparse.Namespace) -> None:
+    """Make the output folder; refuse one whose files would be lost."""
+    output = args.output
+    if (output / "run.json").exists():
+        raise InputError(output, "is a run folder, which has an evaluation of its own; choose another")
+    predictions = vars(args).get("predictions")
+    if predictions is not None and output.resolve() in (predictions.resolve(), *predictions.resolve().parents):
+        raise InputError(output, f"is or holds {predictions}, which is read; choose another folder")
+    claim_output(output, overwrite=args.overwrite, finished_by="summary.json")
+
+
+def _clear(output: Path) -> None:
+    """Take away what an earlier evaluation left."""
+    for name in WRITTEN:
+        (output / name).unlink(missing_ok=True)
+    for name in ("masks", "pictures"):
+        shutil.rmtree(output / name, ignore_errors=True)
+
+
+def _segmenter(args: argparse.Namespace) -> tuple[Segmenter | None, ModelFacts | None]:
+    """Load the network; nothing when there are masks already."""
+    options = vars(args)
+    if "predictions" in options:
+        given = [name for name in ("head", "overlap", "stride", "window_weights", "flips") if name in options]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')}", "is for networks and does nothing for finished masks")
+        return None, None
+    source = options.get("bundle") or options["checkpoint"]
+    if not source.exists():
+        raise InputError(source, "does not exist")
+    if "checkpoint" in options and not source.is_file():
+        raise InputError(source, "is a folder; --checkpoint takes a file, --bundle a folder")
+    if "bundle" in options and not source.is_dir():
+        raise InputError(source, "is a file; --bundle takes a folder, --checkpoint a file")
+    from pipelines.prediction.loading import load_predictor
+    from pipelines.workflow import quiet_monai
+
+    quiet_monai()
+    return load_predictor(source, inference_settings(args))
+
+
+def _cases(dataset: DataSet, split: str, facts: ModelFacts | None) -> tuple[Case, ...]:
+    """Give the labelled cases of the split; those that the run has drawn, where the data set has no validation list."""
+    cases = getattr(dataset, split)
+    if split == "validation" and not cases and facts is not None and facts.run is not None:
+        from pipelines.data.splits import read_splits
+        from pipelines.runs.record import SPLITS_FILE
+
+        cases = read_splits(facts.run / SPLITS_FILE, dataset).validation
+    cases = tuple(case for case in cases if case.label is not None)
+    if not cases:
+        raise InputError(dataset.root, f"has no labelled {split} case")
+    return cases
+
+
+def _check(dataset: DataSet, split: str, cases: tuple[Case, ...]) -> dict[str, Any]:
+    """Run the whole data check on the cases, and give their fingerprint."""
+    from pipelines.data.integrity import check_dataset
+    from pipelines.data.integrity_cache import default_cache
+
+    alone = replace(dataset, **{**dict.fromkeys((*SPLITS, "unlabeled"), ()), split: cases})
+    cache = default_cache(dataset.root)
+    report = check_dataset(alone, cache and cache.with_name(f"{cache.stem}-{split}.json"))
+    report.raise_for_faults()
+    return report.fingerprint
+
+
+def _notes(
+    facts: ModelFacts, dataset: DataSet, class_names: Mapping[int, str], fingerprint: Mapping[str, Any]
+) -> list[str]:
+    """Refuse cases that the network cannot take; give what the reader of the scores must know."""
+    from pipelines.runs.leakage import cases_of_training, leakage_warning
+
+    if len(class_names) != len(facts.class_names):
+        raise InputError(
+            dataset.root, f"has {len(class_names)} classes, but {facts.name} was trained for {len(facts.class_names)}"
+        )
+    case = next(iter(fingerprint["cases"].values()))
+    for what, found, wanted in (
+        ("dimensions", len(case["shape"]), facts.spatial_dims),
+        ("channels", case["channels"], facts.in_channels),
+    ):
+        if found != wanted:
+            raise InputError(dataset.root, f"holds images of {found} {what}, but {facts.name} takes {wanted}")
+    notes = []
+    if dict(class_names) != facts.class_names:
+        told = [", ".join(names.values()) for names in (class_names, facts.class_names)]
+        notes.append(f"The data set names its classes {told[0]}, the network {told[1]}; they are compared by number.")
+    if facts.run is None:
+        return [*notes, "The bundle does not say which cases it was trained on: see to it that these are others."]
+    leakage = leakage_warning(cases_of_training(facts.run, fingerprint), len(fingerprint["cases"]))
+    return [*notes, leakage] if leakage else notes
+
+
+def _measure(
+    args: argparse.Namespace,
+    segmenter: Segmenter,
+    facts: ModelFacts | None,
+    entries: Sequence[Mapping[str, Any]],
+    class_names: Mapping[int, str],
+    settings: Mapping[str, Any],
+    record: dict[str, Any],
+    started: float,
+) -> None:
+    """Measure every case and write all results; ``summary.json``, which says that they are complete, last."""
+    from pipelines.metrics.case_report import CaseReport
+    from pipelines.prediction.evaluation import MASK_FOLDER, NSD_TOLERANCE_MM, evaluate_cases
+
+    report = CaseReport(class_names, NSD_TOLERANCE_MM, split=args.split, settings=settings)
+    masks = args.output / MASK_FOLDER if args.save_masks else None
+    if args.overwrite:
+        _clear(args.output)
+    evaluate_cases(entries, segmenter, report, class_names, masks)
+    say(report.format_table())
+    record["wall_seconds"] = round(time.monotonic() - started, 1)
+    _write_report(args.output, segmenter, facts, entries, report.summary(), record)
+    report.write(args.output)
+    say(f"report: {args.output / 'report.html'}")
+
+
+def _write_report(
+    output: Path,
+    segmenter: Segmenter,
+    facts: ModelFacts | None,
+    entries: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> None:
+    import yaml
+
+    from pipelines.figures.report import write_report
+    from pipelines.prediction.case_pictures import PICTURE_FOLDER, case_pictures
+
+    name = "stored masks" if facts is None else facts.name
+    write_report(
+        output / "report.html",
+        title=f"{record['data']['name']}: {name}",
+        run=record,
+        summary=summary,
+        metrics_csv=facts.run / "metrics.csv" if facts is not None and facts.run is not None else None,
+        config_text="" if facts is None else yaml.safe_dump(dict(facts.config), sort_keys=False, allow_unicode=True),
+        pictures=case_pictures(output / PICTURE_FOLDER, segmenter, entries, summary),
+        notes=summary["settings"]["notes"],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see :func:`pipelines.console.run_command` for what it returns."""
+    return run_command(build_parser(), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Running an exported bundle as somebody without this project does, and comparing the masks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.prediction.loading import InferenceSettings, load_predictor
+from transforms.io.atomic import atomic_path
+from transforms.io.nifti_file import encode_nifti
+from transforms.io.volume import read_volume
+
+TIMEOUT_S = 1800
+# Python runs a module of this name at every start: it makes our packages absent.
+_SITE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"networks", "transforms", "pipelines", "bundles"}:
+            raise ModuleNotFoundError(f"{name} is not installed here", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@dataclass(frozen=True)
+class MaskComparison:
+    """How an exported bundle's mask differs from ours.
+
+    Attributes:
+        differing: voxels of another label.
+        voxels: how many there are in all.
+        foreground: how many have a label in ours.
+    """
+
+    differing: int
+    voxels: int
+    foreground: int
+
+
+def run_stock(bundle: Path, images: Path, output: Path, channels: int = 1) -> None:
+    """Run a bundle with ``python -m monai.bundle run`` in a process that cannot import this project.
+
+    Args:
+        bundle: the bundle's folder.
+        images: folder of NIfTI files.
+        output: folder for the masks.
+        channels: of an image; several are taken from as many files in ``images``, which then make one image.
+
+    Raises:
+        RuntimeError: when it fails, with what it said last.
+    """
+    bundle, images, output = bundle.resolve(), images.resolve(), output.resolve()
+    command = [sys.executable, "-m", "monai.bundle", "run"]
+    options = {
+        "config_file": bundle / "configs" / "inference.json",
+        "bundle_root": bundle,
+        "dataset_dir": images,
+        "output_dir": output,
+        "device": "$torch.device('cpu')",
+    }
+    if channels > 1:
+        options["datalist"] = json.dumps([{"image": sorted(map(str, images.glob("*.nii*")))}])
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(_SITE, encoding="utf-8")
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    if done.returncode != 0:
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise RuntimeError(f"the exported bundle does not run with MONAI alone (status {done.returncode}):\n{said}")
+
+
+def compare_with_stock(run: Path, bundle: Path) -> MaskComparison:
+    """Segment one synthetic image with the run's network here and with the exported bundle there.
+
+    Args:
+        run: the run folder.
+        bundle: what was exported from it.
+
+    Raises:
+        RuntimeError: when the bundle does not run, or leaves no mask of the image's shape.
+    """
+    import torch
+
+    predictor, facts = load_predictor(run, InferenceSettings(device=torch.device("cpu")))
+    with tempfile.TemporaryDirectory() as folder:
+        images, masks = Path(folder, "images"), Path(folder, "masks")
+        files = [images / f"proof_{channel:04d}.nii.gz" for channel in range(facts.in_channels)]
+        for channel, file in enumerate(files):
+            _write_image(file, facts.config, facts.spatial_dims, channel)
+        names = [str(file) for file in files]
+        ours = predictor.predict({"image": names[0] if len(names) == 1 else names}).labels
+        run_stock(bundle, images, masks, facts.in_channels)
+        found = sorted(masks.glob("*.nii.gz"))
+        if len(found) != 1:
+            raise RuntimeError(f"the exported bundle left {len(found)} masks for one image")
+        theirs = read_volume(found[0]).array
+    if theirs.shape != ours.shape:
+        raise RuntimeError(f"the exported bundle's mask has shape {theirs.shape}, the image has {ours.shape}")
+    return MaskComparison(int(np.count_nonzero(theirs != ours)), ours.size, int(np.count_nonzero(ours)))
+
+
+def _write_image(path: Path, config: Mapping[str, Any], dims: int, seed: int) -> None:
+    """Write blobs and noise on an oblique grid with turned axes, a little larger than one window."""
+    from scipy.ndimage import gaussian_filter
+
+    step = np.array([0.9 * spacing for spacing in config["spacing_mm"]])
+    shape = tuple(int(np.ceil((side + 4) / 0.9)) for side in config["patch_size"])
+    random = np.random.default_rng(seed)
+    image = gaussian_filter(random.normal(size=shape), 4.0)
+    image = 300 * image / image.std() + random.normal(0, 30, shape)
+    turn = np.deg2rad(8)
+    affine = np.eye(4)
+    affine[:2, :2] = [[-np.cos(turn), np.sin(turn)], [-np.sin(turn), -np.cos(turn)]]
+    affine[:3, :dims] = affine[:3, :dims] * step
+    affine[:3, 3] = (20, -30, 40)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encode_nifti(image.astype(np.int16), affine, None, compress=True))

@@ -1,0 +1,170 @@
+"""Segment images: masks on the grids of the inputs, and the volume of each structure.
+
+    concord infer --bundle RUN --input FILE-or-DIR --output DIR
+
+Several bundles are an ensemble: the mean of their class probabilities. Each image ``NAME.nii.gz`` (NRRD, MetaImage,
+picture, folder with a DICOM series) gives ``NAME_seg.nii.gz`` (``.png`` for pictures), and all together ``volumes.csv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.console import add_run_arguments, claim_output, command_parser, progress, run_command, say
+from pipelines.keys import Keys
+from pipelines.prediction.options import add_inference_arguments, check_inference_arguments, inference_settings
+from transforms.io.input_error import InputError, InputErrors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipelines.prediction.segmenter import Segmenter
+
+VOLUMES_FILE = "volumes.csv"
+COLUMNS = ("case", "label", "class", "voxels", "volume_ml")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
+    parser = command_parser("infer", "Segment images with one network or several: masks with the inputs' geometry.")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="run folder, checkpoint or exported bundle; several make an ensemble",
+    )
+    parser.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="an image (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), a DICOM series' folder, or a folder of either",
+    )
+    add_run_arguments(parser, output="folder of the masks and volumes.csv", seed=False)
+    add_inference_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check all inputs, then segment one after the other."""
+    check_inference_arguments(args)
+    for source in (*args.bundle, args.input):
+        if not source.exists():
+            raise InputError(source, "does not exist")
+    from pipelines.prediction.ensemble import load_ensemble
+    from pipelines.prediction.inputs import check_inputs, find_inputs
+    from pipelines.workflow import quiet_monai
+
+    quiet_monai()
+    segmenter, facts = load_ensemble(args.bundle, inference_settings(args))
+    entries = find_inputs(args.input, facts.in_channels)
+    outputs = _planned_outputs(entries, args.output, args.overwrite)
+    check_inputs(entries, facts.in_channels, facts.spatial_dims, facts.spacing_mm)
+    claim_output(args.output, overwrite=args.overwrite, finished_by=VOLUMES_FILE)
+    rows, faults = _segment(segmenter, entries, outputs, facts.class_names)
+    _write_volumes(args.output / VOLUMES_FILE, rows)
+    say(f"{len(entries) - len(faults)} of {len(entries)} images segmented: {args.output}")
+    if faults:
+        raise InputErrors(faults)
+    return 0
+
+
+def _planned_outputs(entries: Sequence[Mapping[str, Any]], folder: Path, overwrite: bool) -> list[Path]:
+    """Give each image's output, and refuse all that would lose a file.
+
+    Raises:
+        InputErrors: for images of one name, outputs that are there already, and outputs that are inputs.
+    """
+    from pipelines.prediction.evaluation import first_image, mask_suffix
+
+    planned: dict[Path, Path] = {}
+    faults = []
+    inputs = {Path(name).resolve() for entry in entries for name in _image_files(entry)}
+    for entry in entries:
+        source, output = first_image(entry), folder / f"{entry[Keys.CASE_ID.value]}_seg{mask_suffix(entry)}"
+        if output in planned:
+            faults.append(InputError(source, f"would be written to {output.name}, as {planned[output].name} would"))
+        elif output.resolve() in inputs:
+            faults.append(InputError(output, f"is an input, and the output for {source.name} too"))
+        elif output.exists() and not overwrite:
+            faults.append(InputError(output, "is there already; choose another folder or pass --overwrite"))
+        planned.setdefault(output, source)
+    if faults:
+        raise InputErrors(faults)
+    return list(planned)
+
+
+def _image_files(entry: Mapping[str, Any]) -> list[str]:
+    image = entry[Keys.IMAGE.value]
+    return [image] if isinstance(image, str) else list(image)
+
+
+def _segment(
+    segmenter: Segmenter, entries: Sequence[Mapping[str, Any]], outputs: Sequence[Path], class_names: Mapping[int, str]
+) -> tuple[list[tuple[Any, ...]], list[InputError]]:
+    """Write each image's mask; give the rows of ``volumes.csv``, and what was wrong with those that have none."""
+    from pipelines.prediction.evaluation import first_image
+    from transforms.io.volume import read_geometry, write_mask
+
+    rows: list[tuple[Any, ...]] = []
+    faults = []
+    for entry, output in progress(list(zip(entries, outputs, strict=True)), "segmenting"):
+        source = first_image(entry)
+        try:
+            labels = segmenter.predict(entry).labels
+        except InputError as fault:
+            faults.append(fault)
+            continue
+        try:
+            write_mask(output, labels, source)
+        except OSError as fault:
+            raise InputError(output, f"cannot be written: {fault.strerror}") from fault
+        case_id = str(entry[Keys.CASE_ID.value])
+        found = _volumes(case_id, labels, read_geometry(source).affine, class_names)
+        say(f"{case_id}: " + ", ".join(_told(row) for row in found))
+        rows += found
+    return rows, faults
+
+
+def _volumes(
+    case_id: str, labels: np.ndarray, affine: np.ndarray, class_names: Mapping[int, str]
+) -> list[tuple[Any, ...]]:
+    """Count the voxels of each class; a 2D image has no volume."""
+    import numpy as np
+
+    millilitres = abs(float(np.linalg.det(affine[:3, :3]))) / 1000 if labels.ndim == 3 else None
+    rows = []
+    for label, name in class_names.items():
+        voxels = int(np.count_nonzero(labels == label))
+        rows.append((case_id, label, name, voxels, None if millilitres is None else round(voxels * millilitres, 4)))
+    return rows
+
+
+def _told(row: tuple[Any, ...]) -> str:
+    _, _, name, voxels, volume = row
+    return f"{name} {voxels} pixels" if volume is None else f"{name} {volume:.2f} mL"
+
+
+def _write_volumes(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+    from transforms.io.atomic import atomic_path
+
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        table.writerows(rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see :func:`pipelines.console.run_command` for what it returns."""
+    return run_command(build_parser(), run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The options of inference that mean the same for every command that segments."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from pipelines.devices import check_device_name, resolve_device
+from transforms.io.input_error import InputError
+
+if TYPE_CHECKING:
+    from pipelines.prediction.loading import InferenceSettings
+
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options; what is not given is as the bundle says."""
+    group = parser.add_argument_group("inference", "what is not given is as the bundle says")
+    unset = argparse.SUPPRESS
+    group.add_argument("--head", choices=("mask", "level_set", "mean"), default=unset, help="what decides")
+    step = group.add_mutually_exclusive_group()
+    step.add_argument(
+        "--overlap", type=float, metavar="F", default=unset, help="of neighbouring windows, a fraction from 0 to below 1"
+    )
+    step.add_argument(
+        "--stride",
+        type=int,
+        nargs="+",
+        metavar="N",
+        default=unset,
+        help="from window to window along each axis, voxels of the network's grid (dual-task consistency: 18 18 4)",
+    )
+    group.add_argument(
+        "--window-weights",
+        choices=("gaussian", "constant"),
+        default=unset,
+        help="how much the centre of a window counts beside its rim",
+    )
+    group.add_argument(
+        "--flips",
+        type=int,
+        nargs="+",
+        metavar="AXIS",
+        default=unset,
+        help="test-time augmentation: axes to mirror, from 0; n axes cost 2^n passes",
+    )
+
+
+def check_inference_arguments(args: argparse.Namespace) -> None:
+    """Refuse what can be refused before torch is loaded.
+
+    Raises:
+        InputError: naming the option.
+    """
+    check_device_name(args.device)
+    options = vars(args)
+    overlap = options.get("overlap")
+    if overlap is not None and not 0 <= overlap < 1:
+        raise InputError("--overlap", f"must be from 0 to below 1, got {overlap:g}")
+    if any(step < 1 for step in options.get("stride", ())):
+        raise InputError("--stride", "must be at least 1 voxel along each axis")
+    flips = options.get("flips", [])
+    if any(axis not in (0, 1, 2) for axis in flips) or len(set(flips)) < len(flips):
+        raise InputError("--flips", "takes each of the axes 0, 1 and 2 at most once")
+
+
+def inference_settings(args: argparse.Namespace) -> InferenceSettings:
+    """Give the settings that the options mean.
+
+    Raises:
+        InputError: when the device is not there.
+    """
+    from pipelines.prediction.loading import InferenceSettings
+
+    options = vars(args)
+    stride = options.get("stride")
+    return InferenceSettings(
+        head=options.get("head"),
+        overlap=options.get("overlap"),
+        stride=None if stride is None else tuple(stride),
+        window_mode=options.get("window_weights"),
+        flips=tuple(options.get("flips", ())),
+        device=resolve_device(args.device),
+    )

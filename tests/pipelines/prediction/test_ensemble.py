@@ -1,0 +1,86 @@
+"""The mean of several networks, on the grid of the image."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipelines.data.dataset import read_dataset
+from pipelines.prediction.ensemble import Ensemble, load_ensemble
+from pipelines.prediction.loading import InferenceSettings, load_predictor
+from transforms.io.input_error import InputError
+
+CPU = InferenceSettings()
+
+
+def changed_bundle(smoke_run, folder, change):
+    """A copy of the smoke run's bundle whose configurations ``change`` has had a hand in."""
+    bundle = shutil.copytree(smoke_run.bundle, folder)
+    for name in ("inference", "metadata"):
+        file = bundle / "configs" / f"{name}.json"
+        content = json.loads(file.read_text())
+        change(name, content)
+        file.write_text(json.dumps(content))
+    return bundle
+
+
+def coarser(name, content):
+    if name == "inference":
+        content["spacing_mm"] = [3.0, 3.5, 2.0]
+        next(t for t in content["preprocessing"]["transforms"] if "pixdim" in t)["pixdim"] = [3.0, 3.5, 2.0]
+
+
+def other_classes(name, content):
+    if name == "metadata":
+        content["network_data_format"]["outputs"]["pred"]["channel_def"]["1"] = "liver"
+
+
+def more_channels(name, content):
+    if name == "inference":
+        content["in_channels"] = 2
+
+
+def test_mean_of_networks_of_other_spacing(smoke_run, tmp_path):
+    entry = read_dataset(smoke_run.data).test[0].entry()
+    sources = [smoke_run.run, changed_bundle(smoke_run, tmp_path / "coarse", coarser)]
+    ensemble, facts = load_ensemble(sources, CPU)
+    each = [load_predictor(source, CPU)[0] for source in sources]
+    probabilities = [predictor.predict_probabilities(entry) for predictor in each]
+    assert (probabilities[0] - probabilities[1]).abs().max() > 0.01
+    found = ensemble.predict(entry)
+    np.testing.assert_array_equal(found.labels, each[0].decide(sum(probabilities) / 2))
+    assert found.labels.any()
+    assert ensemble.predict_level_set(entry) is None
+    assert facts.name == "run + coarse"
+    assert [member["name"] for member in facts.settings["ensemble"]] == ["run", "coarse"]
+
+
+def test_one_source_is_no_ensemble(smoke_run):
+    predictor, facts = load_ensemble([smoke_run.run], CPU)
+    assert not isinstance(predictor, Ensemble)
+    assert facts.run == smoke_run.run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (other_classes, r"other: has the class names \{1: 'liver'\}, but .*run has \{1: 'left atrium cavity'\}"),
+        (more_channels, r"other: has the in channels 2, but .*run has 1"),
+    ],
+)
+def test_networks_that_do_not_go_together(smoke_run, tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        load_ensemble([smoke_run.run, changed_bundle(smoke_run, tmp_path / "other", change)], CPU)
+
+
+def test_the_same_network_twice(smoke_run):
+    with pytest.raises(InputError, match="run: is given twice"):
+        load_ensemble([smoke_run.run, smoke_run.run / "bundle" / ".."], CPU)
+
+
+def test_an_ensemble_of_nothing():
+    with pytest.raises(ValueError, match="at least one"):
+        Ensemble([])

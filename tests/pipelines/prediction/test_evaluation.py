@@ -1,0 +1,111 @@
+"""Cases are segmented, measured against their labels, and their masks are written where they belong."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.metrics.case_report import CaseReport
+from pipelines.prediction.evaluation import (
+    NSD_TOLERANCE_MM,
+    Evaluation,
+    add_case,
+    evaluate_cases,
+    first_image,
+    mask_suffix,
+)
+from pipelines.prediction.segmenter import Prediction
+from transforms.io.input_error import InputError
+
+CLASSES = {1: "one", 2: "two"}
+AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
+
+
+class Given:
+    """Gives one label map for every case."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def predict(self, entry):
+        return Prediction(self.labels, 1.25)
+
+    def predict_level_set(self, entry):
+        return None
+
+
+def reference():
+    array = np.zeros((8, 9, 7), np.uint8)
+    array[1:5, 2:6, 1:4], array[5:7, 2:6, 1:4] = 1, 2
+    return array
+
+
+@pytest.fixture
+def entry(tmp_path):
+    for name, array in (("image", np.ones((8, 9, 7), np.float32)), ("label", reference())):
+        nib.save(nib.Nifti1Image(array, AFFINE), tmp_path / f"{name}.nii.gz")
+    return {"image": str(tmp_path / "image.nii.gz"), "label": str(tmp_path / "label.nii.gz"), "case_id": "case 1"}
+
+
+def test_scores_and_masks(entry, tmp_path):
+    found = reference()
+    found[4] = 0
+    report = CaseReport(CLASSES, NSD_TOLERANCE_MM)
+    evaluate_cases([entry], Given(found), report, CLASSES, tmp_path / "masks")
+    case = report.summary()["cases"][0]
+    assert case["case_id"] == "case 1"
+    assert case["seconds"] == 1.25
+    assert case["classes"]["one"]["dice"] == pytest.approx(2 * 36 / (36 + 48))
+    assert case["classes"]["two"]["dice"] == 1
+    mask = nib.load(tmp_path / "masks" / "case 1.nii.gz")
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), found)
+    np.testing.assert_array_equal(mask.affine, AFFINE)
+
+
+def test_no_masks_unless_asked_for(entry, tmp_path):
+    evaluate_cases([entry], Given(reference()), CaseReport(CLASSES, NSD_TOLERANCE_MM), CLASSES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nii.gz", "label.nii.gz"]
+
+
+def test_what_cannot_be_measured(entry):
+    report = CaseReport(CLASSES, NSD_TOLERANCE_MM)
+    with pytest.raises(InputError, match=r"has shape \(8, 9, 7\), but the prediction has \(8, 9, 6\)"):
+        add_case(report, entry, reference()[..., :-1], CLASSES, 0)
+    with pytest.raises(InputError, match="has no label to be measured against"):
+        add_case(report, {"image": entry["image"], "case_id": "1"}, reference(), CLASSES, 0)
+    assert len(report) == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix"),
+    [("a.nii.gz", ".nii.gz"), ("a.mha", ".nii.gz"), ("series", ".nii.gz"), ("a.PNG", ".png"), ("a.tif", ".png")],
+)
+def test_suffix_of_a_mask(image, suffix):
+    assert mask_suffix({"image": image}) == suffix
+    assert mask_suffix({"image": [image, "other.nrrd"]}) == suffix
+    assert first_image({"image": [image, "other.nrrd"]}).name == image
+
+
+def test_pictures_give_pictures(tmp_path):
+    labels = np.zeros((5, 6), np.uint8)
+    labels[1:3, 2:5] = 1
+    for name in ("image", "label"):
+        Image.fromarray(labels).save(tmp_path / f"{name}.png")
+    entry = {"image": str(tmp_path / "image.png"), "label": str(tmp_path / "label.png"), "case_id": "p"}
+    evaluate_cases([entry], Given(labels), CaseReport({1: "a"}, NSD_TOLERANCE_MM), {1: "a"}, tmp_path / "masks")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "masks" / "p.png")), labels)
+
+
+def test_as_a_configuration_runs_it(entry, tmp_path, capsys):
+    listing = {"name": "x", "modality": ["MR"], "labels": {"0": "background", "1": "one", "2": "two"}}
+    listing["test"] = listing["training"] = [{"image": "image.nii.gz", "label": "label.nii.gz"}]
+    (tmp_path / "dataset.json").write_text(json.dumps(listing))
+    Evaluation([entry], tmp_path, "test", tmp_path / "scores", Given(reference())).run()
+    summary = json.loads((tmp_path / "scores" / "summary.json").read_text())
+    assert summary["split"] == "test"
+    assert summary["aggregate"]["mean"]["dice"]["mean"] == 1
+    assert "mean over classes" in capsys.readouterr().out

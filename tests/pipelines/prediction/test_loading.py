@@ -1,0 +1,221 @@
+"""Run folders, checkpoints and bundles give the same masks, and what is none of them is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers.utils import _get_scan_interval
+
+from pipelines.data.dataset import read_dataset
+from pipelines.prediction.loading import (
+    InferenceSettings,
+    class_names_of,
+    load_network,
+    load_predictor,
+    read_record,
+    read_run_config,
+    stride_overlap,
+)
+from transforms.io.input_error import InputError
+
+CPU = InferenceSettings()
+
+
+@pytest.fixture(scope="module")
+def entry(smoke_run):
+    return read_dataset(smoke_run.data).test[0].entry()
+
+
+@pytest.fixture(scope="module")
+def plain(smoke_run, entry):
+    return probabilities(smoke_run.run, entry)
+
+
+def probabilities(source, entry, **settings):
+    return load_predictor(source, InferenceSettings(**settings))[0].predict_probabilities(entry).numpy()
+
+
+@pytest.mark.parametrize("settings", [{}, {"head": "level_set"}, {"head": "mean", "flips": (0, 2)}], ids=str)
+def test_run_checkpoint_and_bundle_agree(smoke_run, entry, settings):
+    expected = probabilities(smoke_run.run, entry, **settings)
+    assert 0 <= expected[1].min() < expected[1].max() <= 1
+    for source in (smoke_run.run / "checkpoints" / "last.pt", smoke_run.bundle):
+        np.testing.assert_allclose(probabilities(source, entry, **settings), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"head": "level_set"}, {"overlap": 0.25}, {"stride": (8, 9, 5)}, {"window_mode": "constant"}, {"flips": (1,)}],
+    ids=str,
+)
+def test_every_setting_changes_the_result(smoke_run, entry, plain, settings):
+    assert np.abs(probabilities(smoke_run.run, entry, **settings) - plain).max() > 1e-6
+
+
+def test_level_sets_of_run_and_bundle_agree(smoke_run, entry):
+    sets = [load_predictor(source, CPU)[0].predict_level_set(entry) for source in (smoke_run.run, smoke_run.bundle)]
+    assert np.abs(sets[0]).max() <= 1
+    np.testing.assert_allclose(sets[1], sets[0], rtol=0, atol=1e-6)
+
+
+def test_what_is_known_of_a_model(smoke_run, tmp_path):
+    shutil.copytree(smoke_run.bundle, tmp_path / "alone")
+    facts = [load_predictor(source, CPU)[1] for source in (smoke_run.run, smoke_run.bundle, tmp_path / "alone")]
+    for fact in facts:
+        assert fact.class_names == {1: "left atrium cavity"} == class_names_of(smoke_run.run)
+        assert (fact.in_channels, fact.spatial_dims, fact.spacing_mm) == (1, 3, (2.5, 2.5, 2.5))
+        assert fact.settings["head"] == "mask"
+        assert json.loads(json.dumps(fact.settings)) == fact.settings
+    assert [fact.run and fact.run.name for fact in facts] == ["run", "run", None]
+    assert [fact.name for fact in facts] == ["run", "bundle", "alone"]
+    assert facts[0].settings["checkpoint"] == "last.pt"
+
+
+def test_the_best_weights_are_taken_when_there_are_some(smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run.run, tmp_path / "run")
+    shutil.copyfile(run / "checkpoints" / "last.pt", run / "checkpoints" / "best.pt")
+    assert load_predictor(run, CPU)[1].settings["checkpoint"] == "best.pt"
+
+
+def test_loading_a_bundle_writes_nothing(smoke_run, entry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bundle = shutil.copytree(smoke_run.bundle, tmp_path / "bundle")
+    before = sorted(tmp_path.rglob("*"))
+    load_predictor(bundle, CPU)[0].predict(entry)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_stride_is_exact_for_every_window():
+    for window in range(1, 161):
+        for stride in range(1, window + 1):
+            overlap = stride_overlap([stride], [window])
+            assert 0 <= overlap[0] < 1
+            assert _get_scan_interval((window + 1,), (window,), 1, overlap) == (stride,)
+    assert stride_overlap((18, 18, 4), (112, 112, 80)) == pytest.approx([1 - 18 / 112, 1 - 18 / 112, 0.95], abs=1e-6)
+
+
+STRIDES = {
+    "too few": ((18, 18), "needs 3 values, one per axis, got 2"),
+    "none": ((18, 0, 4), "must be from 1 to the window's 112 voxels, got 0"),
+    "beyond the window": ((18, 18, 81), "must be from 1 to the window's 80 voxels, got 81"),
+}
+
+
+@pytest.mark.parametrize(("stride", "reason"), STRIDES.values(), ids=STRIDES.keys())
+def test_impossible_strides(stride, reason):
+    with pytest.raises(InputError, match=f"--stride: {reason}"):
+        stride_overlap(stride, (112, 112, 80))
+
+
+def damage_nothing_there(run):
+    shutil.rmtree(run)
+
+
+def damage_empty(run):
+    shutil.rmtree(run)
+    run.mkdir()
+
+
+def damage_config(run):
+    (run / "config.yaml").write_text("a: [1")
+
+
+def damage_config_kind(run):
+    (run / "config.yaml").write_text("just text")
+
+
+def damage_record(run):
+    (run / "run.json").write_text("{")
+
+
+def damage_record_gone(run):
+    (run / "run.json").unlink()
+
+
+def damage_record_kind(run):
+    (run / "run.json").write_text("[]")
+
+
+def damage_checkpoint(run):
+    file = run / "checkpoints" / "last.pt"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def damage_checkpoint_gone(run):
+    (run / "checkpoints" / "last.pt").unlink()
+
+
+def damage_network(run):
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("filters: 2", "filters: 4"))
+
+
+DAMAGE = {
+    damage_nothing_there: r"run: does not exist",
+    damage_empty: r"run: is neither a run folder, nor a checkpoint in one, nor a bundle",
+    damage_config: r"config\.yaml: is no YAML",
+    damage_config_kind: r"config\.yaml: is no run's configuration",
+    damage_record: r"run\.json: is not valid JSON",
+    damage_record_gone: r"run\.json: cannot be read",
+    damage_record_kind: r"run\.json: is no record of a training",
+    damage_checkpoint: r"last\.pt: is no checkpoint of this project, or is damaged",
+    damage_checkpoint_gone: r"last\.pt: there is no such checkpoint",
+    damage_network: r"last\.pt: holds weights of another network",
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.items(), ids=[damage.__name__ for damage in DAMAGE])
+def test_damaged_runs_are_refused(smoke_run, tmp_path, damage, message):
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    damage(run)
+    with pytest.raises(InputError, match=message):
+        load_predictor(run, CPU)
+
+
+def spoil_config(bundle):
+    (bundle / "configs" / "inference.json").write_text("{")
+
+
+def spoil_metadata(bundle):
+    (bundle / "configs" / "metadata.json").write_text("{}")
+
+
+def spoil_network(bundle):
+    (bundle / "models" / "model.ts").unlink()
+
+
+SPOILED = {
+    spoil_config: "its configuration or metadata cannot be read",
+    spoil_metadata: "its configuration or metadata cannot be read: 'network_data_format'",
+    spoil_network: "its parts cannot be made",
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILED.items(), ids=[spoil.__name__ for spoil in SPOILED])
+def test_damaged_bundles_are_refused(smoke_run, tmp_path, spoil, message):
+    bundle = shutil.copytree(smoke_run.bundle, tmp_path / "bundle")
+    spoil(bundle)
+    with pytest.raises(InputError, match=f"bundle: {message}"):
+        load_predictor(bundle, CPU)
+
+
+def test_settings_that_do_not_fit(smoke_run, tmp_path):
+    with pytest.raises(InputError, match="--head: must be one of mask, level_set, mean, got body"):
+        InferenceSettings(head="body")
+    with pytest.raises(InputError, match="--flips: axis 3 is not there; the network's axes are 0 to 2"):
+        load_predictor(smoke_run.run, InferenceSettings(flips=(3,)))
+    bundle = shutil.copytree(smoke_run.bundle, tmp_path / "bundle")
+    torch.jit.save(torch.jit.script(torch.nn.Identity()), bundle / "models" / "model.ts")
+    with pytest.raises(InputError, match="--head: the network of .*bundle has no choice of heads"):
+        load_predictor(bundle, InferenceSettings(head="mean"))
+
+
+def test_parts_of_a_run(smoke_run):
+    config = read_run_config(smoke_run.run)
+    network = load_network(config, smoke_run.run / "checkpoints" / "last.pt")
+    assert not network.training
+    assert read_record(smoke_run.run)["iterations"] == config["iterations"] == 2
