@@ -118,7 +118,7 @@ def _tell_refusal(refusal: InputError, data: Path | None) -> None:
 
 @contextmanager
 def _termination_raised() -> Iterator[None]:
-    """Let SIGTERM raise ``Terminated``, as SIGINT raises ``KeyboardInterrupt``, so that nothing half-written is left."""
+    """Let SIGTERM raise ``Terminated``, as SIGINT raises ``KeyboardInterrupt``, so that nothing half-written stays."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated

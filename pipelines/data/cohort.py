@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.console import say
 from pipelines.data.dataset import DataSet, read_dataset
-from pipelines.data.integrity import check_dataset
+from pipelines.data.integrity import Report, check_dataset
 from pipelines.data.integrity_cache import default_cache
 from pipelines.data.splits import make_splits, write_splits
 from transforms.io.input_error import InputError
@@ -44,13 +44,11 @@ class Cohort:
         num_classes: int,
         unlabeled: bool = True,
     ) -> None:
-        dataset = read_dataset(Path(dataset_dir))
+        dataset, report = checked_dataset(Path(dataset_dir))
         _fits_network(dataset, num_classes)
         self.splits = make_splits(dataset, labeled, validation, seed)
-        report = check_dataset(dataset, cache=default_cache(dataset.root))
         for warning in report.warnings:
             say(f"warning: {warning}")
-        report.raise_for_faults()
         self.fingerprint = report.fingerprint
         _fits_images(dataset, self.fingerprint, spatial_dims, in_channels)
         self.name = dataset.name
@@ -75,6 +73,21 @@ class Cohort:
         write_splits(path, self.splits)
 
 
+def checked_dataset(root: Path) -> tuple[DataSet, Report]:
+    """Read a data set and check every file of it; files that have been checked before are not read again.
+
+    Raises:
+        InputError: (``InputErrors`` when there are several) for every fault, and for a data set without a training
+            case.
+    """
+    dataset = read_dataset(root)
+    if not dataset.training:
+        raise InputError(dataset.root, "lists no training case")
+    report = check_dataset(dataset, cache=default_cache(dataset.root))
+    report.raise_for_faults()
+    return dataset, report
+
+
 def _fits_network(dataset: DataSet, num_classes: int) -> None:
     declared = len(dataset.labels) - 1
     if declared != num_classes:
@@ -96,5 +109,6 @@ def _fits_images(dataset: DataSet, fingerprint: dict[str, Any], spatial_dims: in
             raise InputError(
                 dataset.root,
                 f"holds images with {option} {found}, but the configuration is for {wanted}; "
-                f"pass --set {option}={found} and what follows from it",
+                f"pass --set {option}={found} and what follows from it"
+                + (" (the overlay planar does, where the bundle has it)" if option == "spatial_dims" else ""),
             )

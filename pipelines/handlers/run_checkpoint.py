@@ -91,8 +91,8 @@ class RunCheckpoint:
         if broken is not None:
             raise InputError(
                 path,
-                f"not written: {broken} is not finite after iteration {engine.state.iteration}; lower the learning rate "
-                "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1)",
+                f"not written: {broken} is not finite after iteration {engine.state.iteration}; lower the learning "
+                "rate (--set learning_rate=...) or clip gradients (--set max_gradient_norm=1)",
             )
         content = {"iteration": engine.state.iteration, "fingerprint": self.fingerprint, "parts": parts}
         try:

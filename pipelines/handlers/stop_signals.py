@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ignite.engine import Engine, Events
 
-from pipelines.console import Terminated
+from pipelines.console import Terminated, say
 from pipelines.handlers.run_checkpoint import RunCheckpoint
 from pipelines.handlers.validation import Validation
 
@@ -53,6 +53,7 @@ class StopSignals:
     def _stop(self, engine: Engine) -> None:
         if self.received is not None:
             self.checkpoint.save_last(engine)
+            say(f"stopped after iteration {engine.state.iteration}, which is saved; go on with --resume")
             self._raise()
 
     def _raise(self) -> NoReturn:

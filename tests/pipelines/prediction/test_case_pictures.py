@@ -29,8 +29,8 @@ def evaluated(folder, case_ids, empty=False):
     label = np.zeros((16, 12, 8), np.uint8)
     label[3:7, 4:8, 2:5] = not empty
     entries = []
-    for name, array in (("image", 100.0 * label + 1), ("label", label)):
-        nib.save(nib.Nifti1Image(array.astype(np.float32 if name == "image" else np.uint8), np.eye(4)), folder / f"{name}.nii")
+    nib.save(nib.Nifti1Image((100 * label + 1).astype(np.float32), np.eye(4)), folder / "image.nii")
+    nib.save(nib.Nifti1Image(label, np.eye(4)), folder / "label.nii")
     for case_id in case_ids:
         entries.append({"image": str(folder / "image.nii"), "label": str(folder / "label.nii"), "case_id": case_id})
     report = CaseReport({1: "organ"}, NSD_TOLERANCE_MM)
@@ -46,7 +46,9 @@ def evaluated(folder, case_ids, empty=False):
         (["4"], ["best_4.png"]),
     ],
 )
-def test_cases_are_chosen_by_dice(tmp_path, case_ids, files):
+def test_cases_are_chosen_by_dice(tmp_path, case_ids, files, monkeypatch):
+    if len(case_ids) > 1:
+        monkeypatch.setattr("pipelines.figures.overlays.case_png", lambda image, **parts: b"\x89PNG")
     segmenter, entries, summary = evaluated(tmp_path, case_ids)
     pictures = case_pictures(tmp_path / "pictures", segmenter, entries, summary)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == files

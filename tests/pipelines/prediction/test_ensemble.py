@@ -77,7 +77,7 @@ def test_networks_that_do_not_go_together(smoke_run, tmp_path, change, message):
 
 
 def test_the_same_network_twice(smoke_run):
-    with pytest.raises(InputError, match="run: is given twice"):
+    with pytest.raises(InputError, match=r"bundle/\.\.: is given twice"):
         load_ensemble([smoke_run.run, smoke_run.run / "bundle" / ".."], CPU)
 
 

@@ -151,7 +151,7 @@ def damage_checkpoint_gone(run):
 
 def damage_network(run):
     text = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(text.replace("filters: 2", "filters: 4"))
+    (run / "config.yaml").write_text(text.replace("filters: 4", "filters: 2"))
 
 
 DAMAGE = {

@@ -1,0 +1,103 @@
+"""A training that takes a second or two: the smallest cohort, network and schedule that have every part of a real one."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETTINGS = {
+    "spacing_mm": "[3, 3, 3]",
+    "patch_size": "[16, 16, 16]",
+    "network_def::filters": "2",
+    "iterations": "8",
+    "epoch_length": "3",
+    "log_every": "2",
+    "recalibration_batches": "2",
+    "validation_every": "2",
+    "workers": "0",
+    "overlap": "0.0",
+}
+
+
+def make_tiny_cohort(folder: Path, **changes: Any) -> Path:
+    """Write 3 labelled, 1 validation, 2 unlabelled and 1 test case of 24 x 24 x 16 voxels, unless told otherwise."""
+    from pipelines.data.phantoms import make_cohort
+
+    plan: dict[str, Any] = {"cases": 7, "labeled": 3, "validation": 1, "unlabeled": 2, "test": 1}
+    plan |= {"shape": (24, 24, 16), "spacing_mm": [3.0], "seed": 5} | changes
+    make_cohort(plan.pop("kind", "atrium"), folder, plan.pop("cases"), **plan)
+    return folder
+
+
+def command_line(
+    data: Path | None,
+    run: Path,
+    *more: str,
+    overlays: Sequence[str] = ("quick", "smoke"),
+    settings: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Give the arguments of ``train_dtc``; ``settings`` come on top of ``SETTINGS``."""
+    arguments = [] if data is None else ["--data", str(data)]
+    arguments += ["--output", str(run), "--device", "cpu", *more]
+    arguments += [part for overlay in overlays for part in ("--overlay", overlay)]
+    chosen = SETTINGS | dict(settings or {})
+    return arguments + [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
+
+
+def resumption(run: Path, *more: str) -> list[str]:
+    """Give the arguments that go on with a run."""
+    return ["--output", str(run), "--device", "cpu", "--resume", *more]
+
+
+def train(arguments: Sequence[str], *, conclude: bool = False) -> int:
+    """Run ``train_dtc`` in this process, without evaluation, report and export unless told to ``conclude``."""
+    from pipelines.runs import conclusion
+    from pipelines.train_dtc import main
+
+    with quiet(), pytest.MonkeyPatch.context() as patch:
+        if not conclude:
+            patch.setattr(conclusion, "conclude_run", lambda *arguments: None)
+        return main(list(arguments))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let no library's warning be an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def digests(checkpoint: Path) -> dict[str, str]:
+    """Give the SHA-256 of every tensor, and the text of every other value, in a checkpoint's ``parts``."""
+    import torch
+
+    found: dict[str, str] = {}
+
+    def visit(node: Any, place: str) -> None:
+        if isinstance(node, torch.Tensor):
+            found[place] = hashlib.sha256(node.contiguous().numpy().tobytes()).hexdigest()
+        elif isinstance(node, dict):
+            for name, value in node.items():
+                visit(value, f"{place}/{name}")
+        elif isinstance(node, (list, tuple)):
+            for number, value in enumerate(node):
+                visit(value, f"{place}/{number}")
+        else:
+            found[place] = repr(node)
+
+    visit(torch.load(checkpoint, weights_only=True)["parts"], "")
+    return found
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """Give the rows of ``metrics.csv`` without the seconds."""
+    from pipelines.handlers.metrics_log import read_metrics
+
+    return [{name: text for name, text in row.items() if name != "seconds"} for row in read_metrics(run / "metrics.csv")]
