@@ -15,10 +15,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
 import yaml
+from monai.bundle import ConfigParser
 from PIL import Image
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from networks.nets.dual_task_vnet import DualTaskVNet
 from pipelines.data.dataset import read_dataset
 from pipelines.export.bundle_export import export_run
 from pipelines.infer import main
@@ -83,10 +83,11 @@ def flat(smoke_run, folder, channels):
     (run / "checkpoints").mkdir(parents=True)
     config = yaml.safe_load((smoke_run.run / "config.yaml").read_text())
     changes = {"spatial_dims": 2, "in_channels": channels, "spacing_mm": [1.0, 1.0], "patch_size": [32, 32]}
-    (run / "config.yaml").write_text(yaml.safe_dump({**config, **changes}))
+    config = {**config, **changes}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
     shutil.copyfile(smoke_run.run / "run.json", run / "run.json")
     torch.manual_seed(3)
-    network = DualTaskVNet(spatial_dims=2, in_channels=channels, out_channels=1, filters=4, norm="batch", dropout=0.1)
+    network = ConfigParser(config).get_parsed_content("network_def")
     torch.save({"parts": {"average": network.state_dict()}}, run / "checkpoints" / "last.pt")
     export_run(run, run / "bundle", None)
     return run / "bundle"

@@ -1,0 +1,79 @@
+"""The configuration of an export names nothing of ours, has what MONAI asks for, and is the run's own pipeline."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import yaml
+
+from pipelines.export.inference_config import inference_config
+
+OURS = ("networks", "transforms", "pipelines", "bundles")
+REQUIRED = ("bundle_root", "device", "dataset_dir", "dataset", "evaluator", "network_def", "inferer")
+
+
+@pytest.fixture(scope="module")
+def config(smoke_run):
+    return yaml.safe_load((smoke_run.run / "config.yaml").read_text())
+
+
+@pytest.fixture
+def exported(config):
+    return inference_config(config)
+
+
+def nodes(node):
+    yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from nodes(child)
+
+
+def test_nothing_of_ours(exported):
+    texts = [node for node in nodes(exported) if isinstance(node, str)]
+    for text in texts:
+        assert not any(f"{name}." in text or f"import {name}" in text for name in OURS)
+    targets = {node["_target_"] for node in nodes(exported) if isinstance(node, dict) and "_target_" in node}
+    assert all("." not in target for target in targets)  # MONAI's own are found by their names alone
+
+
+def test_references_lead_somewhere(exported):
+    ids = set(exported)
+    references = {node[1:].split("::")[0] for node in nodes(exported) if isinstance(node, str) and node.startswith("@")}
+    assert references
+    assert references <= ids
+
+
+def test_what_monai_asks_for(exported):
+    assert set(REQUIRED) <= set(exported)
+    assert exported["dataset"]["transform"] == "@preprocessing"
+    assert exported["evaluator"]["val_handlers"] == "@handlers"
+    assert json.loads(json.dumps(exported)) == exported
+
+
+def test_the_pipeline_of_the_run(config, exported):
+    ours, theirs = config["preprocessing"]["transforms"], exported["preprocessing"]["transforms"]
+    assert [step["_target_"] for step in theirs if step["_target_"] != "DeleteItemsd"] == [
+        step["_target_"] for step in ours
+    ]
+    assert all(step["keys"] == "image" for step in theirs if step["_target_"] != "DeleteItemsd")
+    assert all("reader" not in step for step in theirs)
+    spacing = next(step for step in theirs if step["_target_"] == "Spacingd")
+    assert (spacing["pixdim"], spacing["mode"]) == (config["spacing_mm"], "bilinear")
+    assert exported["inferer"] == config["inferer"]
+    assert exported["postprocessing"]["transforms"][:-1] == config["postprocessing"]["transforms"]
+    assert exported["postprocessing"]["transforms"][-1]["_target_"] == "SaveImaged"
+
+
+@pytest.mark.parametrize(("spacing", "codes"), [([1.0, 1.0], "RA"), ([1.0, 1.0, 2.0], "RAS")])
+def test_as_many_axes_as_the_network_has(config, spacing, codes):
+    steps = inference_config({**config, "spacing_mm": spacing})["preprocessing"]["transforms"]
+    assert next(step for step in steps if step["_target_"] == "Orientationd")["axcodes"] == codes
+
+
+def test_the_run_is_left_as_it_is(config):
+    before = copy.deepcopy(config)
+    exported = inference_config(config)
+    exported["inferer"]["roi_size"] = exported["postprocessing"]["transforms"][0]["keys"] = None
+    assert config == before

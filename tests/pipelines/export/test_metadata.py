@@ -1,0 +1,54 @@
+"""The metadata of an export: what the network takes and gives, for any number of classes and axes."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.export.metadata import bundle_metadata
+from pipelines.export.metadata_rules import metadata_faults
+
+VERSIONS = {
+    "monai": "1.6.1",
+    "torch": "2.13.0+cpu",
+    "numpy": "2.4.6",
+    "nibabel": "5.4.2",
+    "pytorch-ignite": "0.5.5",
+    "scipy": "1.17.1",
+}
+
+
+def described(dims=3, channels=1, names=("organ",), **data):
+    config = {"spatial_dims": dims, "in_channels": channels, "num_classes": len(names)}
+    class_names = {str(label): name for label, name in enumerate(names, start=1)}
+    record = {"versions": VERSIONS, "class_names": class_names, "data": data}
+    return bundle_metadata(config, record, "organ_mr")
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("names", [("organ",), ("one", "two", "three")])
+def test_tensors(dims, channels, names):
+    metadata = described(dims, channels, names, modality=["MRI"])
+    assert metadata_faults(metadata) == []
+    image = metadata["network_data_format"]["inputs"]["image"]
+    pred = metadata["network_data_format"]["outputs"]["pred"]
+    assert image["num_channels"] == channels
+    assert len(image["spatial_shape"]) == len(pred["spatial_shape"]) == dims
+    assert pred["num_channels"] == len(names) + 1
+    assert [pred["channel_def"][str(label)] for label in range(len(names) + 1)] == ["background", *names]
+
+
+def test_what_it_says():
+    metadata = described(name="hearts", modality=["MRI"])
+    assert metadata["name"] == "organ_mr"
+    assert metadata["data_source"] == "hearts"
+    assert metadata["task"] == "Segmentation of organ"
+    assert metadata["pytorch_version"] == "2.13.0"
+    assert "not for diagnosis" in metadata["intended_use"]
+    assert "not for diagnosis" in metadata["description"]
+
+
+def test_a_data_set_that_says_little():
+    metadata = described()
+    assert metadata_faults(metadata) == []
+    assert metadata["network_data_format"]["inputs"]["image"]["modality"] == "image"
