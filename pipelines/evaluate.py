@@ -143,7 +143,8 @@ def _check(dataset: DataSet, split: str, cases: tuple[Case, ...]) -> dict[str, A
     from pipelines.data.integrity import check_dataset
     from pipelines.data.integrity_cache import default_cache
 
-    alone = replace(dataset, **{**dict.fromkeys((*SPLITS, "unlabeled"), ()), split: cases})
+    parts: dict[str, Any] = {**dict.fromkeys((*SPLITS, "unlabeled"), ()), split: cases}
+    alone = replace(dataset, **parts)
     cache = default_cache(dataset.root)
     report = check_dataset(alone, cache and cache.with_name(f"{cache.stem}-{split}.json"))
     report.raise_for_faults()

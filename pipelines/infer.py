@@ -3,7 +3,7 @@
     concord infer --bundle RUN --input FILE-or-DIR --output DIR
 
 Several bundles are an ensemble: the mean of their class probabilities. Each image ``NAME.nii.gz`` (NRRD, MetaImage,
-picture, folder with a DICOM series) gives ``NAME_seg.nii.gz`` (``.png`` for pictures), and all together ``volumes.csv``.
+picture, folder with a DICOM series) gives ``NAME_seg.nii.gz`` (``.png`` for pictures); ``volumes.csv`` has the volumes.
 """
 
 from __future__ import annotations

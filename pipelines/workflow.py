@@ -175,7 +175,7 @@ def _is_parameter(name: str, files: Sequence[Path]) -> bool:
     if not parent or target is None:
         return False
     component = locate(target if "." in target else f"monai.transforms.{target}")
-    return component is not None and parameter in inspect.signature(component).parameters
+    return callable(component) and parameter in inspect.signature(component).parameters
 
 
 def _node(content: Any, path: Sequence[str]) -> Any:

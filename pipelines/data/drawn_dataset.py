@@ -60,7 +60,8 @@ class DrawnDataset(Dataset):
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         self.augmentation.set_random_state(derive_seed(self.seed, AUGMENTATION_STREAM, draw.stream, draw.position))
-        sample: dict[str, Any] = self.augmentation(dict(self.cases[draw.case]))
+        case = {key: _own_metadata(value) for key, value in self.cases[draw.case].items()}
+        sample: dict[str, Any] = self.augmentation(case)
         return sample
 
 
@@ -90,6 +91,13 @@ def leave_signals_to_parent(worker: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _own_metadata(value: Any) -> Any:
+    """Keep MONAI's transforms from adding to the record of a kept case, which would grow with every draw; no pixel is
+    copied.
+    """
+    return MetaTensor(value.as_tensor()).copy_meta_from(value) if isinstance(value, MetaTensor) else value
 
 
 def _plain(value: Any) -> torch.Tensor:

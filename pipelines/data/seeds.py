@@ -8,11 +8,12 @@ import numpy as np
 def derive_seed(seed: int, *path: int) -> int:
     """Give the 32-bit seed of one draw.
 
-    Equal arguments give equal seeds in every process; different ones give unrelated seeds (NumPy's ``SeedSequence``).
+    Equal arguments give equal seeds in every process; different ones give unrelated seeds (NumPy's ``SeedSequence``),
+    save that zeros at the end of ``path`` do not count. So no stream may have paths of two lengths.
 
     Args:
         seed: the user's seed.
-        path: what the draw is for: a stream, an epoch, a sample's number; none may be negative.
+        path: what the draw is for: a stream, an epoch, a sample's number; none may be negative, or 2**32 and more.
     """
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
 

@@ -120,7 +120,7 @@ def _tensor(tensor: Mapping[str, Any], place: str) -> Iterator[str]:
     yield from _keys(tensor, TENSOR_KEYS, TENSOR_OPTIONAL, place)
     if isinstance(tensor.get("format"), str) and tensor["format"] not in FORMATS:
         yield f"{place}format must be one of {', '.join(FORMATS)}, got {tensor['format']!r}"
-    channels = tensor.get("num_channels")
+    channels: Any = tensor.get("num_channels")
     if _is(channels, int) and channels < 1:
         yield f"{place}num_channels must be at least 1, got {channels}"
     shape = tensor.get("spatial_shape")

@@ -200,7 +200,7 @@ def _from_bundle(bundle: Path, settings: InferenceSettings) -> tuple[Predictor, 
     parser = _parser(config)
     try:
         network = parser.get_parsed_content("network_def")
-        steps = [parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")]
+        parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
     except (RuntimeError, ValueError, KeyError) as fault:
         raise InputError(bundle, f"its parts cannot be made: {fault.__cause__ or fault}") from fault
     if settings.head is not None:
@@ -209,7 +209,7 @@ def _from_bundle(bundle: Path, settings: InferenceSettings) -> tuple[Predictor, 
         network.head = settings.head
     # What export_bundle writes holds the two-headed network; a bundle from elsewhere may hold anything.
     level_set = (lambda image: network.network(image).sdf) if hasattr(network, "network") else None
-    predictor = Predictor(_flipped(network, settings), *steps, settings.device, level_set)
+    predictor = Predictor(_flipped(network, settings), device=settings.device, level_set=level_set, **parts)
     names = {int(label): name for label, name in channels.items() if int(label) > 0}
     run = bundle.resolve().parent
     is_of_run = all((run / name).is_file() for name in (RUN_FILE, CONFIG_FILE))
@@ -286,7 +286,7 @@ def _flipped(network: torch.nn.Module, settings: InferenceSettings) -> torch.nn.
 
 @contextmanager
 def _quiet_parsing() -> Iterator[None]:
-    """Keep quiet what MONAI and torch say at every load: that configurations run code, and TorchScript's deprecation."""
+    """Keep quiet what MONAI and torch say at every load: that configurations run code, that TorchScript is old."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*GHSA-873f-pvrv-4x83.*")
         warnings.filterwarnings("ignore", message=".*nvImageCodec.*")

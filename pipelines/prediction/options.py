@@ -19,7 +19,11 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--head", choices=("mask", "level_set", "mean"), default=unset, help="what decides")
     step = group.add_mutually_exclusive_group()
     step.add_argument(
-        "--overlap", type=float, metavar="F", default=unset, help="of neighbouring windows, a fraction from 0 to below 1"
+        "--overlap",
+        type=float,
+        metavar="F",
+        default=unset,
+        help="of neighbouring windows, a fraction from 0 to below 1",
     )
     step.add_argument(
         "--stride",

@@ -48,7 +48,9 @@ class Predictor:
         self.inferer = inferer
         self._restore, *deciding = postprocessing.transforms
         if not isinstance(self._restore, Invertd):
-            raise ValueError("postprocessing must begin with Invertd, which brings the result back to the image's grid.")
+            raise ValueError(
+                "postprocessing must begin with Invertd, which brings the result back to the image's grid."
+            )
         self._deciding = Compose(deciding)
         self.device = device
         self.level_set = level_set

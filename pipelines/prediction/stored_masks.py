@@ -33,9 +33,7 @@ class StoredMasks:
         InputErrors: naming each case without a mask or with several, and each mask on another grid than its image.
     """
 
-    def __init__(
-        self, folder: Path, entries: Sequence[Mapping[str, Any]], class_names: Mapping[int, str]
-    ) -> None:
+    def __init__(self, folder: Path, entries: Sequence[Mapping[str, Any]], class_names: Mapping[int, str]) -> None:
         if not folder.is_dir():
             raise InputError(folder, "is no folder of masks")
         self.folder = folder

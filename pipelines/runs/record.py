@@ -181,7 +181,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _changed_ids(file: Path, config: dict[str, Any]) -> list[str]:
-    """Name what differs between a run's configuration in ``file`` and another, with both values where they are short."""
+    """Name what differs between a run's configuration in ``file`` and another, with their values where short."""
     before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
     told = []
     for name in dict.fromkeys([*before, *config]):

@@ -1,8 +1,8 @@
 """Trainings that are killed at chosen moments, each in a process of its own, forked after the slow imports.
 
 ``python -m tests.bundles.killed_training DATA OUTPUT WORKERS MOMENT...`` trains once straight through into
-``OUTPUT/straight``, then for each moment into ``OUTPUT/MOMENT``: killed there (kill -9), and resumed. It prints one JSON
-object: exit statuses by moment, minus the number of the signal where one ended the process.
+``OUTPUT/straight``, then for each moment into ``OUTPUT/MOMENT``: killed there (kill -9), and resumed. It prints one
+JSON object: exit statuses by moment, minus the number of the signal where one ended the process.
 """
 
 from __future__ import annotations

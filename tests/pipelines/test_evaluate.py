@@ -90,13 +90,13 @@ def test_a_bundle_without_its_run(smoke_run, evaluated, tmp_path, quick_pictures
 
 def test_cases_of_the_training_are_told(smoke_run, tmp_path, quick_pictures, capsys):
     checkpoint = smoke_run.run / "checkpoints" / "last.pt"
-    options = ["--checkpoint", checkpoint, "--split", "training", "--head", "mean", "--stride", "16", "18", "8"]
+    options = ["--checkpoint", checkpoint, "--split", "training", "--head", "level_set", "--stride", "16", "18", "8"]
     assert evaluate(smoke_run, tmp_path / "out", *options) == 0
     told = "2 of the 2 evaluated cases had a part in the training (2 with its label)."
     assert f"warning: {told}" in capsys.readouterr().out
     settings = summary(tmp_path / "out")["settings"]
     assert settings["notes"][0].startswith(told)
-    assert settings["head"] == "mean"
+    assert settings["head"] == "level_set"
     assert settings["stride"] == [16, 18, 8]
     assert told in (tmp_path / "out" / "report.html").read_text()
 

@@ -18,7 +18,8 @@ def proof(monkeypatch):
     """Stands for the run of stock MONAI, which tests/pipelines/export/test_stock_run.py does once."""
     found = {"differing": 3}
     monkeypatch.setattr(
-        "pipelines.export.stock_run.compare_with_stock", lambda run, bundle: MaskComparison(found["differing"], 9000, 800)
+        "pipelines.export.stock_run.compare_with_stock",
+        lambda run, bundle: MaskComparison(found["differing"], 9000, 800),
     )
     return found
 

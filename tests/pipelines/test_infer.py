@@ -1,4 +1,4 @@
-"""The infer command: masks with the geometry of the inputs, whatever their format, and refusals before any is written."""
+"""The infer command: masks with the inputs' geometry, whatever their format, and refusals before any is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that takes a second or two: the smallest cohort, network and schedule that have every part of a real one."""
+"""A training of a second or two: the smallest cohort, network and schedule that have every part of a real one."""
 
 from __future__ import annotations
 
@@ -100,4 +100,6 @@ def rows(run: Path) -> list[dict[str, str]]:
     """Give the rows of ``metrics.csv`` without the seconds."""
     from pipelines.handlers.metrics_log import read_metrics
 
-    return [{name: text for name, text in row.items() if name != "seconds"} for row in read_metrics(run / "metrics.csv")]
+    return [
+        {name: text for name, text in row.items() if name != "seconds"} for row in read_metrics(run / "metrics.csv")
+    ]

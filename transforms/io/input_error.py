@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -18,6 +19,9 @@ class InputError(ValueError):
         self.subject = str(subject)
         self.reason = " ".join(reason.split())
         super().__init__(f"{self.subject}: {self.reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.subject, self.reason)
 
 
 class InputErrors(InputError):  # noqa: N818  it is several of them
@@ -38,4 +42,8 @@ class InputErrors(InputError):  # noqa: N818  it is several of them
             raise ValueError("InputErrors needs at least one fault.")
         first = self.faults[0]
         more = len(self.faults) - 1
-        super().__init__(first.subject, first.reason + (f" (and {more} more faults)" if more else ""))
+        plural = "s" if more > 1 else ""
+        super().__init__(first.subject, first.reason + (f" (and {more} more fault{plural})" if more else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.faults,)

@@ -165,6 +165,19 @@ def test_no_norm_has_no_norm_layers():
     assert len(norms(small().modules())) == 29  # 21 convolutions, four down, four up
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_convolutions_before_a_norm_need_no_bias(dims):
+    """The heads keep theirs, and in training a norm takes out what a bias adds: the outputs are the same."""
+    plain = small(dims, dropout=0.0, deep_supervision=True)
+    bare = small(dims, dropout=0.0, deep_supervision=True, bias=False)
+    without = {name for name in plain.state_dict() if name not in bare.state_dict()}
+    assert len(without) == 29
+    assert all(name.endswith("0.bias") or ".body." in name for name in without)
+    bare.load_state_dict({name: value for name, value in plain.state_dict().items() if name not in without})
+    image = torch.randn(2, 1, *[32] * dims)
+    assert torch.allclose(bare(image).mask, plain(image).mask, atol=1e-4)
+
+
 def test_dropout_acts_in_training_alone():
     network = small(dropout=0.5)
     image = torch.randn(2, 1, 16, 16, 16)

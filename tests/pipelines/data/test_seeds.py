@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.data.seeds import derive_generator, derive_seed
 
-PATHS = [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0), (0, 0, 1), (7, 2, 1, 40), (2**40, 3)]
+PATHS = [(0,), (1,), (0, 1), (1, 1), (0, 0, 1), (0, 1, 1), (1, 0, 1), (7, 2, 1, 40), (2**32 - 1, 3)]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -19,6 +19,10 @@ def test_equal_arguments_give_equal_draws(path):
 def test_other_arguments_give_other_draws():
     assert len({derive_seed(*path) for path in PATHS}) == len(PATHS)
     assert len({derive_generator(*path).random() for path in PATHS}) == len(PATHS)
+
+
+def test_zeros_at_the_end_do_not_count():
+    assert derive_seed(5, 1) == derive_seed(5, 1, 0) != derive_seed(5, 0, 1)
 
 
 def test_neighbours_do_not_collide():

@@ -34,7 +34,7 @@ GOOD = {
     "authors": "a",
     "copyright": "c",
     "references": ["r"],
-    "network_data_format": {"inputs": {"image": TENSOR, "scale": 2.0}, "outputs": {"pred": TENSOR}},
+    "network_data_format": {"inputs": {"image": TENSOR, "scale": 2.0}, "outputs": {"pred": dict(TENSOR)}},
 }
 NETWORK = ("network_data_format",)
 IMAGE = (*NETWORK, "inputs", "image")
@@ -71,7 +71,7 @@ def test_what_a_tensor_must_have(name):
 
 
 FAULTS = {
-    ("version",): ("one", "version must be like 1.2.3, got 'one'"),
+    ("pytorch_version",): ("two", "pytorch_version must be like 1.2.3, got 'two'"),
     ("monai_version",): ("1.6", "monai_version must be like 1.2.3"),
     ("changelog",): ({"0.0.9": "old"}, "changelog has no entry for version 0.1.0"),
     ("task",): (3, "task must be a text, got 3"),
@@ -82,7 +82,6 @@ FAULTS = {
     (*NETWORK, "inputs"): ({"scan": TENSOR}, "network_data_format.inputs must name one image"),
     (*NETWORK, "outputs"): ({"mask": TENSOR}, "network_data_format.outputs must name one pred"),
     (*IMAGE, "format"): ("pixels", "inputs.image.format must be one of magnitude"),
-    (*IMAGE, "num_channels"): (0, "inputs.image.num_channels must be at least 1"),
     (*IMAGE, "is_patch_data"): ("yes", "inputs.image.is_patch_data must be true or false, got 'yes'"),
     (*IMAGE, "spatial_shape"): (["n*16"], "inputs.image.spatial_shape holds 'n*16'"),
     (*IMAGE, "value_range"): (["low"], "inputs.image.value_range holds 'low', which is no number"),
@@ -100,6 +99,11 @@ def test_what_is_wrong(path, case):
     assert told in faults[0]
 
 
+def test_no_channel_at_all():
+    faults = metadata_faults(changed(((*IMAGE, "num_channels"), 0), ((*IMAGE, "channel_def"), ABSENT)))
+    assert faults == ["network_data_format.inputs.image.num_channels must be at least 1, got 0"]
+
+
 def test_truth_is_no_number():
     assert metadata_faults(changed(((*IMAGE, "num_channels"), True))) == [
         "network_data_format.inputs.image.num_channels must be a whole number, got True"
@@ -112,6 +116,8 @@ def test_all_faults_at_once():
     assert metadata_faults([]) == ["metadata.json must hold an object"]
 
 
-@pytest.mark.parametrize("file", sorted(Path(bundles.__file__).parent.glob("*/configs/metadata.json")), ids=lambda file: file.parts[-3])
+@pytest.mark.parametrize(
+    "file", sorted(Path(bundles.__file__).parent.glob("*/configs/metadata.json")), ids=lambda file: file.parts[-3]
+)
 def test_our_bundles(file):
     assert metadata_faults(json.loads(file.read_text())) == []

@@ -1,4 +1,4 @@
-"""The model card tells what the model is for, what it was trained on and how well it does, in tables that are tables."""
+"""The model card: what the model is for, what it was trained on and how well it does, in tables that are tables."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def probabilities(source, entry, **settings):
     return load_predictor(source, InferenceSettings(**settings))[0].predict_probabilities(entry).numpy()
 
 
-@pytest.mark.parametrize("settings", [{}, {"head": "level_set"}, {"head": "mean", "flips": (0, 2)}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"head": "level_set"}, {"head": "mask", "flips": (0, 2)}], ids=str)
 def test_run_checkpoint_and_bundle_agree(smoke_run, entry, settings):
     expected = probabilities(smoke_run.run, entry, **settings)
     assert 0 <= expected[1].min() < expected[1].max() <= 1
@@ -68,7 +68,7 @@ def test_what_is_known_of_a_model(smoke_run, tmp_path):
     for fact in facts:
         assert fact.class_names == {1: "left atrium cavity"} == class_names_of(smoke_run.run)
         assert (fact.in_channels, fact.spatial_dims, fact.spacing_mm) == (1, 3, (2.5, 2.5, 2.5))
-        assert fact.settings["head"] == "mask"
+        assert fact.settings["head"] == "mean"
         assert json.loads(json.dumps(fact.settings)) == fact.settings
     assert [fact.run and fact.run.name for fact in facts] == ["run", "run", None]
     assert [fact.name for fact in facts] == ["run", "bundle", "alone"]

@@ -87,7 +87,9 @@ def test_mask_lies_where_the_structure_is(tmp_path, affine, shape):
 
 @pytest.mark.parametrize("shape", [(37, 29, 23), (64, 64, 1), (1, 33, 20), (5, 4, 3)])
 def test_any_size_comes_back(tmp_path, shape):
-    nib.save(nib.Nifti1Image(np.random.default_rng(0).normal(size=shape).astype(np.float32), np.eye(4)), tmp_path / "a.nii")
+    nib.save(
+        nib.Nifti1Image(np.random.default_rng(0).normal(size=shape).astype(np.float32), np.eye(4)), tmp_path / "a.nii"
+    )
     entry = {"image": str(tmp_path / "a.nii")}
     assert predictor().predict(entry).labels.shape == shape
     assert predictor().predict_level_set(entry).shape == (1, *shape)
