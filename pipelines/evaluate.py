@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=unset,
         help="masks made already, named after their cases (CASE or CASE_seg, of any format that is read)",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set with the labels")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", default=unset, help="data set with the labels"
+    )
     parser.add_argument("--split", choices=SPLITS, default="test", help="which of its cases")
     parser.add_argument("--save-masks", action="store_true", help="write the label maps into OUTPUT/masks")
     add_run_arguments(parser, output="folder of the scores and the report", seed=False)

@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         required=True,
+        default=argparse.SUPPRESS,
         metavar="DIR",
         help="run folder, checkpoint or exported bundle; several make an ensemble",
     )
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--input",
         type=Path,
         required=True,
+        default=argparse.SUPPRESS,
         metavar="PATH",
         help="an image (NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF), a DICOM series' folder, or a folder of either",
     )
