@@ -58,7 +58,6 @@ def last_row(run: Path) -> dict[str, str]:
 
 
 def test_the_bundles_are_those_that_are_tested():
-    assert list(COHORTS) == [name for name in ("left_atrium_dtc", *NAMES) if name in COHORTS][: len(COHORTS)]
     assert set(NAMES) == set(COHORTS)
 
 
@@ -189,9 +188,9 @@ def test_labels_beyond_the_asked_for_are_not_used(tmp_path, atrium):
         {"max_gradient_norm": "null", "channels_last": "false"},
         {"network_def::deep_supervision": "true"},
         {"network_def::checkpointing": "true"},
-        {"network_def::norm": "instance"},
+        {"network_def::norm": "instance", "patch_size": "[32, 32, 16]"},
         {"network_def::norm": "[group, {num_groups: 2}]", "network_def::residual": "true"},
-        {"foreground_probability": "1.0", "head": "mean"},
+        {"foreground_probability": "1.0", "augmentation::0::patch_size": "[16, 16, 16]", "head": "mean"},
         {"labeled_per_batch": "1", "unlabeled_per_batch": "3"},
     ],
     ids=lambda settings: ",".join(f"{name}={value}" for name, value in settings.items()),
@@ -201,7 +200,7 @@ def test_options_train_and_change_the_weights(atrium, door, tmp_path, settings):
     assert all(float(last_row(tmp_path)[term]) >= 0 for term in ("loss", "loss_mask", "loss_level_set"))
     ours, theirs = last(tmp_path), last(door)
     changed = {name for name in ours if name.startswith("/network") and ours[name] != theirs.get(name)}
-    # Computing activations twice and another memory layout are no other training (up to rounding, for the layout).
+    # Computing activations twice is no other training.
     assert bool(changed) != (settings == {"network_def::checkpointing": "true"})
 
 
