@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from monai.inferers import SlidingWindowInferer
@@ -51,7 +52,7 @@ def our_inference(
     """Class probabilities (H, W, D) by the inferer of ``bundles/left_atrium_dtc``."""
     inferer = SlidingWindowInferer(patch, sw_batch_size=2, overlap=overlap, mode=mode, padding_mode="constant")
     with torch.inference_mode():
-        probabilities: torch.Tensor = inferer(image[None, None], network)
+        probabilities = cast(torch.Tensor, inferer(image[None, None], network))
     return probabilities[0, 1]
 
 
@@ -105,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
     patch, volume, filters = (FULL_PATCH, FULL_VOLUME, FULL_FILTERS) if args.full else (PATCH, VOLUME, FILTERS)
     image = torch.randn(volume)
     published = PublishedVNet(filters).eval()
-    network = DualTaskVNet(3, 1, 1, filters=filters).to(memory_format=torch.channels_last_3d)
+    network = DualTaskVNet(3, 1, 1, filters=filters)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     ours = DualTaskPredictor(network, k=1500.0).eval()
     sliding_window(published, image[tuple(slice(side) for side in patch)], patch, STRIDE)  # one window, to warm up
     our_inference(ours, image[tuple(slice(side) for side in patch)], patch, 0.5, "constant")

@@ -67,7 +67,8 @@ def published_iteration(images: torch.Tensor, labels: torch.Tensor, filters: int
 
 def our_iteration(images: torch.Tensor, labels: torch.Tensor, filters: int, threads: int, bias: bool) -> Iteration:
     """What ``pipelines.engines.DualTaskTrainer`` computes in an iteration, with the defaults of the bundles."""
-    network = DualTaskVNet(3, 1, 1, filters=filters, bias=bias).to(memory_format=torch.channels_last_3d).train()
+    network = DualTaskVNet(3, 1, 1, filters=filters, bias=bias).train()
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = optimizer_of(network)
     distance_map = SignedDistanceMap(mode="dtc", threads=threads)
     mask_loss, level_set_loss, consistency = MaskLoss(), LevelSetLoss(), DualTaskConsistencyLoss()

@@ -30,6 +30,14 @@ Item = TypeVar("Item")
 _silent = False
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user has pressed Ctrl-C (SIGINT).
+
+    A plain ``KeyboardInterrupt`` that comes through an ``eval``, as in MONAI's configurations, makes Python end itself
+    by the signal in the end, even when it was handled; one of another type does not.
+    """
+
+
 class Terminated(BaseException):
     """The process was asked to stop (SIGTERM)."""
 
@@ -84,7 +92,7 @@ def run_command(
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_REFUSED
     try:
-        with _termination_raised():
+        with _signals_raised():
             return run(args)
     except InputError as refusal:
         if getattr(args, "debug", False):
@@ -117,20 +125,21 @@ def _tell_refusal(refusal: InputError, data: Path | None) -> None:
 
 
 @contextmanager
-def _termination_raised() -> Iterator[None]:
-    """Let SIGTERM raise ``Terminated``, as SIGINT raises ``KeyboardInterrupt``, so that nothing half-written stays."""
+def _signals_raised() -> Iterator[None]:
+    """Let SIGTERM raise ``Terminated`` and SIGINT ``Interrupted``, so that nothing half-written stays."""
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted if number == signal.SIGINT else Terminated
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, terminate)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def say(text: str) -> None:

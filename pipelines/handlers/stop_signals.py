@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ignite.engine import Engine, Events
 
-from pipelines.console import Terminated, say
+from pipelines.console import Interrupted, Terminated, say
 from pipelines.handlers.run_checkpoint import RunCheckpoint
 from pipelines.handlers.validation import Validation
 
@@ -57,7 +57,7 @@ class StopSignals:
             self._raise()
 
     def _raise(self) -> NoReturn:
-        raise KeyboardInterrupt if self.received == signal.SIGINT else Terminated
+        raise Interrupted if self.received == signal.SIGINT else Terminated
 
     def _leave(self, engine: Engine) -> None:
         self._restore()

@@ -118,6 +118,7 @@ def loaded(workers, ratio=(2, 2)):
     return list(batches)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on a machine with one core
 @pytest.mark.parametrize("ratio", [(2, 2), (1, 3)])
 def test_the_number_of_workers_does_not_matter(ratio):
     for alone, shared in zip(loaded(0, ratio), loaded(2, ratio), strict=True):
