@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import DiceLoss
 from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
@@ -35,7 +34,7 @@ class MaskLoss(_Loss):
             raise ValueError(f"Weights must not be negative, and not both zero: {dice_weight}, {cross_entropy_weight}.")
         self.dice_weight = dice_weight
         self.cross_entropy_weight = cross_entropy_weight
-        self.dice = DiceLoss(squared_pred=True, batch=True, smooth_nr=smooth, smooth_dr=smooth)
+        self.smooth = smooth
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compare logits with labels.
@@ -57,8 +56,18 @@ class MaskLoss(_Loss):
         loss = logits.new_zeros(())
         if self.dice_weight > 0:
             one_hot = torch.cat([(labels == index).float() for index in range(1, logits.shape[1] + 1)], dim=1)
-            loss = loss + self.dice_weight * self.dice(foreground_probabilities(logits), one_hot)
+            loss = loss + self.dice_weight * self._dice(foreground_probabilities(logits), one_hot)
         if self.cross_entropy_weight > 0:
             with_background = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
             loss = loss + self.cross_entropy_weight * F.cross_entropy(with_background, labels[:, 0])
         return loss
+
+    def _dice(self, p: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        # MONAI's DiceLoss takes sum(p g) from the difference of three norms: 1e-4 off at a million voxels in float32.
+        overlap, predicted, present = (_sum_per_class(product) for product in (p * g, p * p, g))
+        return (1.0 - (2.0 * overlap + self.smooth) / (predicted + present + self.smooth)).mean()
+
+
+def _sum_per_class(x: torch.Tensor) -> torch.Tensor:
+    """(B, K, ...) to (K,). Each sample's sum runs along contiguous memory, which PyTorch adds up in pairs: precise."""
+    return x.flatten(2).sum(dim=2).sum(dim=0)

@@ -110,8 +110,8 @@ class DualTaskVNet(nn.Module):
         deep_supervision: give the mask logits of the two next coarser levels too, in training.
         checkpointing: compute activations again in the backward pass instead of keeping them: less memory, about a
             quarter more time.
-        bias: whether the convolutions before norms have one. The published network's have; a norm takes it out again,
-            and without it an iteration is about an eighth faster on a CPU.
+        bias: whether the convolutions before norms have one. The published network's have; batch norm takes it out
+            again, and without it an iteration is about an eighth faster on a CPU.
 
     Raises:
         ValueError: for ``spatial_dims`` other than 2 and 3, or numbers below one.
@@ -137,6 +137,8 @@ class DualTaskVNet(nn.Module):
             raise ValueError(
                 f"in_channels, out_channels and filters must be at least 1, got {(in_channels, out_channels, filters)}."
             )
+        if norm is None and not bias:
+            raise ValueError("Without a norm the convolutions need their bias.")
         self.spatial_dims = spatial_dims
         self.size_divisor = SIZE_DIVISOR
         widths = [filters * 2**level for level in range(len(ENCODER_CONVOLUTIONS))]

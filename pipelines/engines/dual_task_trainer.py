@@ -196,8 +196,13 @@ class DualTaskTrainer(Trainer):
         loss = self.mask_loss(output.mask[:labeled], label)
         total = 1.0
         for level, logits in enumerate(output.auxiliary, start=1):
-            coarse = F.interpolate(label.float(), size=logits.shape[2:], mode="nearest")
-            loss = loss + 0.5**level * self.mask_loss(logits[:labeled], coarse)
+            if any(coarse * 2**level != fine for coarse, fine in zip(logits.shape[2:], label.shape[2:], strict=True)):
+                # The network has padded the patch, and the coarse output would not lie on the label.
+                raise InputError(
+                    "patch_size", f"must be multiples of 16 for deep supervision, got {list(label.shape[2:])}"
+                )
+            target = F.interpolate(label.float(), size=logits.shape[2:], mode="nearest")
+            loss = loss + 0.5**level * self.mask_loss(logits[:labeled], target)
             total += 0.5**level
         return loss / total
 

@@ -76,6 +76,16 @@ def test_parity_with_the_formula(size, classes, weights, dtype):
     assert abs(loss.item() - reference(logits.numpy(), labels.numpy(), *weights)) <= 1e-5
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
+def test_parity_at_a_million_voxels(classes, memory_format):
+    """Where a sum in float32, term by term, is not precise enough."""
+    logits = 3 * torch.randn(2, classes, 96, 96, 64).contiguous(memory_format=memory_format)
+    labels = torch.randint(0, classes + 1, (2, 1, 96, 96, 64))
+    loss = MaskLoss(1.0, 1.0)(logits, labels)
+    assert abs(loss.item() - reference(logits.numpy(), labels.numpy(), 1.0, 1.0)) <= 1e-6
+
+
 def test_sums_are_pooled_over_the_batch():
     """One sample without the class: pooled it is 1 - 2 * 1 / (1 + 1 + 1/2), not a mean with a loss of one."""
     logits = torch.tensor([[LIMIT, -LIMIT], [0.0, 0.0]])[:, None, None]

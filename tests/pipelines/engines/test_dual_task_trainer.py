@@ -131,3 +131,9 @@ def test_a_loss_that_is_no_number_stops_the_training_before_the_step() -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="precision must be one of"):
         trainer(small(), precision="int8")
+
+
+def test_deep_supervision_wants_patches_that_need_no_padding() -> None:
+    odd = {name: value[..., :12] if isinstance(value, torch.Tensor) else value for name, value in batch().items()}
+    with pytest.raises(InputError, match="multiples of 16"):
+        trainer(small(deep_supervision=True), train_data_loader=[odd]).run()
