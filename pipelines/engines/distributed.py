@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,8 @@ def share_gradients(network: nn.Module, device: torch.device, find_unused: bool 
         return network
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    # Channels-last gradients are copied into torch's buckets, which is as it should be.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     devices = [device.index] if device.type == "cuda" else None
     return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=find_unused)
 
