@@ -14,14 +14,15 @@ from pipelines.workflow import BUNDLES, config_files
 from tests.pipelines.tiny_training import SETTINGS, command_line, digests, make_tiny_cohort, resumption, rows, train
 from tests.test_layering import ROOT
 
+# Three iterations, after which instance norms over a few voxels have blown rounding up to percents.
 # What a share of the batch changes is left out: statistics over the batch, the pooled Dice, each process's dropout.
 COMPARABLE = {
     "network_def::norm": "instance",
     "network_def::dropout": "0.0",
     "train::trainer::mask_loss::dice_weight": "0.0",
     "patch_size": "[32, 32, 16]",
-    "iterations": "4",
-    "epoch_length": "2",
+    "iterations": "3",
+    "epoch_length": "3",
     "log_every": "1",
 }
 TOLERANCE = 1e-4
@@ -62,7 +63,7 @@ def test_two_processes_train_as_one_does_and_the_second_writes_nothing(data, tmp
         "tests.bundles.watched_training", str(tmp_path), *command_line(data, tmp_path / "run", settings=settings)
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    assert process.stdout.count("run folder:") == process.stdout.count("iteration 4 of 4") == 1
+    assert process.stdout.count("run folder:") == process.stdout.count("iteration 3 of 3") == 1
     assert "Grad strides" not in process.stderr
 
     assert train(command_line(data, tmp_path / "one", settings=settings)) == 0
