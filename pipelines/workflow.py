@@ -225,7 +225,9 @@ def _dead_worker(said: str) -> str:
 
 def quiet_monai() -> None:
     """Keep MONAI's and Ignite's loggers from printing what our own progress lines say better."""
-    for name in ("monai", "ignite", "monai.bundle"):
+    for name in ("monai", "monai.bundle"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Ignite logs every exception twice on its way to where it is told.
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", category=FutureWarning, module="monai")

@@ -157,7 +157,7 @@ class DualTaskTrainer(Trainer):
             raise InputError(
                 "training",
                 f"the loss is {terms['loss'].item()} at iteration {engine.state.iteration}; lower the learning rate "
-                "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1). The last checkpoint is sound",
+                "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1). What is on disk is sound",
             )
         self.gradient_scaler.scale(loss).backward()
         if self.max_gradient_norm is not None:

@@ -66,24 +66,23 @@ def patch_dice(network: nn.Module, batches: list[dict[str, torch.Tensor]], *, tr
     return overlap / total
 
 
-def test_the_averaged_network_scores_alike_in_both_modes(tmp_path, monkeypatch, record_property):
+def test_the_averaged_network_scores_alike_in_both_modes(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = make_tiny_cohort(tmp_path / "data", cases=7, labeled=3, validation=0, unlabeled=3, test=1)
     with quiet():
         workflow = trained(data, tmp_path / "run")
-        network, dataset, sampler, recalibration = (
+        follower, dataset, sampler, recalibration = (
             workflow.parser.get_parsed_content(name)
             for name in ("average", "train::dataset", "train::sampler", "recalibration")
         )
-        average = network.average
+        average = follower.average
         batches = [collate_two_streams([dataset[draw] for draw in sampler.batch(number)]) for number in range(40, 52)]
         in_training = patch_dice(average, batches, training=True)
         trailing = patch_dice(average, batches, training=False)
         recalibration.batches = 12
         recalibration.recompute()
         recalibrated = patch_dice(average, batches, training=False)
-        own = patch_dice(network.network, batches, training=False)
-    print(in_training, trailing, recalibrated, own)
-    assert in_training > 0.5  # it has learnt something that could be lost
-    assert recalibrated == pytest.approx(in_training, abs=0.05)
+    # How far the running statistics trail differs with the number of threads; what must hold is that none is left.
+    assert in_training > 0.5
     assert abs(recalibrated - in_training) <= abs(trailing - in_training) + 0.01
+    assert recalibrated == pytest.approx(in_training, abs=0.05)
