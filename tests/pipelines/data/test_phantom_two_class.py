@@ -17,18 +17,6 @@ def phantom(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(image), np.asarray(label)
 
 
-def test_image_and_label_lie_on_the_grid_that_was_asked_for(phantom: tuple[np.ndarray, np.ndarray]) -> None:
-    image, label = phantom
-    assert image.shape == label.shape == SHAPE
-    assert np.isfinite(image).all()
-
-
-def test_the_same_generator_state_draws_the_same_phantom() -> None:
-    first, second = (draw_two_class(np.random.default_rng(7), SHAPE, SPACING_MM) for _ in range(2))
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_array_equal(first[1], second[1])
-
-
 def test_two_classes_touch(phantom: tuple[np.ndarray, np.ndarray]) -> None:
     _, label = phantom
     assert set(np.unique(label)) == {0, 1, 2}
