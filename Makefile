@@ -12,6 +12,9 @@ OUTPUT ?= demo
 DATA ?=
 PYTEST ?=
 
+# Those that need no data and no hour; benchmarks.semi_supervised is the one for an afternoon.
+BENCHMARKS := signed_distance metrics training_iteration sliding_window
+
 .PHONY: help install demo test test-all lint types bench clean
 
 help:  ## this list
@@ -45,7 +48,7 @@ types: $(STAMP)  ## mypy
 	@$(BIN)/mypy
 
 bench: $(STAMP)  ## the measurements in benchmarks
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename "$$file" .py)"; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
 
 clean:  ## remove .venv, caches and the demo
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "dual_task_consistency": ["DualTaskConsistencyLoss"],
         "level_set": ["LevelSetLoss"],
+        "level_set_divergence": ["LevelSetDivergenceLoss"],
         "mask": ["MaskLoss"],
         "teacher_consistency": ["TeacherConsistencyLoss"],
     },

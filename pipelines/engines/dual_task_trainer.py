@@ -26,15 +26,15 @@ from transforms.io.input_error import InputError
 DROPOUT_STREAM = 3
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-Consistency = Callable[[DualTaskOutput, torch.Tensor], torch.Tensor]
+Consistency = Callable[[DualTaskOutput, torch.Tensor, int], torch.Tensor]
 
 
 class DualTaskTrainer(Trainer):
     """Train a dual-task network on batches of labelled and unlabelled samples.
 
     One iteration minimises ``mask_loss + level_set_weight * level_set_loss + weight(t) * consistency``: the first two
-    on the labelled samples, which come first in the batch, the last on all of them. ``consistency`` is what tells the
-    methods apart: the network's two heads (DTC), its teacher (mean teacher) or nothing (supervised).
+    on the labelled samples, which come first in the batch, the last on all or the rest. ``consistency`` is what tells
+    the methods apart: the network's two heads (DTC), its teacher (mean teacher) or nothing (supervised).
 
     All randomness of an iteration (dropout, perturbations) is seeded from the seed and the iteration's number, so a
     run that is interrupted and resumed is the same as one that is not.
@@ -51,7 +51,7 @@ class DualTaskTrainer(Trainer):
         optimizer: of the network's parameters.
         mask_loss: of mask logits (L, K, ...) and labels (L, 1, ...).
         level_set_loss: of level sets (L, K, ...) and signed distance maps (L, K, ...); None trains the mask head alone.
-        consistency: of the network's output and the batch's images; None for none.
+        consistency: of the network's output, the batch's images and the count of labelled samples; None for none.
         level_set_weight: the published beta.
         consistency_weight: the published lambda, reached at the end.
         ramp: how much of ``consistency_weight`` counts, as a function of (iterations passed, ``iterations``).
@@ -183,7 +183,7 @@ class DualTaskTrainer(Trainer):
             loss = loss + self.level_set_weight * terms["loss_level_set"]
         if self.consistency is not None:
             weight = self.consistency_weight * self.ramp(iteration, self.iterations)
-            terms["loss_consistency"] = self.consistency(output, image)
+            terms["loss_consistency"] = self.consistency(output, image, labeled)
             terms["consistency_weight"] = weight
             loss = loss + weight * terms["loss_consistency"]
         return {"loss": loss, **terms}
