@@ -56,7 +56,7 @@ def train(training: Training, args: argparse.Namespace) -> None:
     command += [word for name in args.overlay for word in ("--overlay", name)]
     command += [word for setting in args.set for word in ("--set", setting)]
     command += [] if args.labeled is None else ["--labeled", str(args.labeled)]
-    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     # One thread computes and draws in turn: a worker beside it would take another training's core.
     command += ["--set", "workers=0"] if threads == 1 else []
     say(f"{training.folder.name}: started")
