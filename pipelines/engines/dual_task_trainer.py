@@ -58,6 +58,8 @@ class DualTaskTrainer(Trainer):
         precision: ``float32``, ``bf16`` or ``fp16`` (the losses are computed in float32 always).
         max_gradient_norm: gradients are scaled down to this norm; None for no limit.
         channels_last: keep tensors channels-last in memory, which convolutions on CPUs and tensor cores like better.
+        separate_streams: pass labelled and unlabelled samples through the network one after the other, each
+            standardised by its own batch's statistics; False as in the paper's code, where they share them.
         seed: the user's seed.
         train_handlers: MONAI / Ignite handlers.
 
@@ -84,6 +86,7 @@ class DualTaskTrainer(Trainer):
         precision: str = "float32",
         max_gradient_norm: float | None = None,
         channels_last: bool = False,
+        separate_streams: bool = False,
         seed: int = 0,
         train_handlers: Sequence[Any] | None = None,
     ) -> None:
@@ -110,6 +113,7 @@ class DualTaskTrainer(Trainer):
         self.autocast_dtype = PRECISIONS[precision]
         self.gradient_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.channels_last = channels_last
+        self.separate_streams = separate_streams
         self.seed = seed
         self._load: Callable[[Engine], None] = _start_anew
         # The first of all handlers, so that the others find the iteration that the run goes on from.
@@ -150,7 +154,7 @@ class DualTaskTrainer(Trainer):
 
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            output = self.network(image)
+            output = self._forward(image, label.shape[0])
             terms = self._losses(output, image, label, sdf, iteration)
         loss, terms = terms["loss"], mean_over_processes(terms)
         if not torch.isfinite(terms["loss"]):
@@ -166,6 +170,16 @@ class DualTaskTrainer(Trainer):
         self.gradient_scaler.step(self.optimizer)
         self.gradient_scaler.update()
         return {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in terms.items()}
+
+    def _forward(self, image: torch.Tensor, labeled: int) -> DualTaskOutput:
+        if not self.separate_streams or labeled == len(image):
+            together: DualTaskOutput = self.network(image)
+            return together
+        parts = [self.network(image[:labeled]), self.network(image[labeled:])]
+        auxiliary = [torch.cat(level) for level in zip(*(part.auxiliary for part in parts), strict=True)]
+        return DualTaskOutput(
+            torch.cat([part.mask for part in parts]), torch.cat([part.sdf for part in parts]), auxiliary
+        )
 
     def _losses(
         self,

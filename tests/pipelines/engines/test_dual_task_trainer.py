@@ -69,6 +69,32 @@ def test_the_supervised_terms_see_the_labelled_samples_alone() -> None:
     assert alone.state.output["loss"].item() == pytest.approx(both.state.output["loss"].item(), rel=1e-5)
 
 
+def test_separate_streams_keep_unlabelled_scans_out_of_the_labelled_statistics() -> None:
+    def mask_loss(separate: bool, brightness: float) -> float:
+        images = torch.cat([batch(unlabeled=0)["image"], brightness + torch.randn(2, 1, 16, 16)])
+        run = trainer(small(dropout=0.0), iterations=1, separate_streams=separate)
+        run.data_loader = [{**batch(), "image": images}] * 4
+        run.run()
+        terms: Any = run.state.output
+        return float(terms["loss_mask"].item())
+
+    alone = trainer(small(dropout=0.0), iterations=1, train_data_loader=[batch(unlabeled=0)])
+    alone.run()
+    expected: Any = alone.state.output
+    assert mask_loss(True, 0.0) == mask_loss(True, 9.0) == pytest.approx(expected["loss_mask"].item(), rel=1e-6)
+    assert abs(mask_loss(False, 0.0) - mask_loss(False, 9.0)) > 1e-3
+
+
+def test_separate_streams_give_what_one_pass_gives_where_no_statistics_are_shared() -> None:
+    losses = []
+    for separate in (False, True):
+        run = trainer(small(dropout=0.0, norm=("group", {"num_groups": 2})), iterations=1, separate_streams=separate)
+        run.run()
+        terms: Any = run.state.output
+        losses.append(terms["loss"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_training_stops_at_the_last_iteration_and_lowers_the_loss() -> None:
     losses: list[float] = []
     run = trainer(small(norm=("group", {"num_groups": 2}), dropout=0.0), iterations=30, max_epochs=15)
