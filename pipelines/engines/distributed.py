@@ -88,7 +88,11 @@ def share_gradients(network: nn.Module, device: torch.device, find_unused: bool 
     # Channels-last gradients are copied into torch's buckets, which is as it should be.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=find_unused)
+    # Running statistics have no part in training, and to send them around between two passes would break its backward
+    # pass; the first process's are the ones that are kept.
+    return DistributedDataParallel(
+        network, device_ids=devices, find_unused_parameters=find_unused, broadcast_buffers=False
+    )
 
 
 def mean_over_processes(terms: Mapping[str, Any]) -> dict[str, Any]:
