@@ -91,7 +91,7 @@ def share_gradients(network: nn.Module, device: torch.device, find_unused: bool 
     # Running statistics have no part in training, and to send them around between two passes would break its backward
     # pass; the first process's are the ones that are kept.
     return DistributedDataParallel(
-        network, device_ids=devices, find_unused_parameters=find_unused, broadcast_buffers=False
+        network, device_ids=devices, find_unused_parameters=find_unused, forward_sync_buffers=False
     )
 
 

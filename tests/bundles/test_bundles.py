@@ -191,7 +191,7 @@ def test_labels_beyond_the_asked_for_are_not_used(tmp_path, atrium):
         {"network_def::norm": "instance", "patch_size": "[32, 32, 16]"},
         {"network_def::norm": "[group, {num_groups: 2}]", "network_def::residual": "true"},
         {"foreground_probability": "1.0", "augmentation::0::patch_size": "[16, 16, 16]", "head": "mean"},
-        {"labeled_per_batch": "1", "unlabeled_per_batch": "3"},
+        {"labeled_per_batch": "1", "unlabeled_per_batch": "3", "separate_streams": "false"},
     ],
     ids=lambda settings: ",".join(f"{name}={value}" for name, value in settings.items()),
 )
