@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.timing import time_in_turn
 from pipelines.console import run_command, say
 from pipelines.metrics.overlap import count_overlap
 from pipelines.metrics.surface_distances import compute_surface_distances
@@ -165,18 +164,10 @@ def component_rows(mask: Mask, seed: int) -> dict[str, Row]:
 def time_side_by_side(rows: dict[str, Row], repeats: int, beside: str) -> None:
     """Run every row once per round, and print medians and their ratio to the row ``beside``."""
     results = {name: row() for name, row in rows.items()}  # the first round warms up and is not timed
-    wall: dict[str, list[float]] = {name: [] for name in rows}
-    cpu: dict[str, list[float]] = {name: [] for name in rows}
-    for _ in range(repeats):
-        for name, row in rows.items():
-            started, worked = time.perf_counter(), time.process_time()
-            row()
-            cpu[name].append(time.process_time() - worked)
-            wall[name].append(time.perf_counter() - started)
-    base_wall, base_cpu = statistics.median(wall[beside]), statistics.median(cpu[beside])
+    seconds = time_in_turn(rows, repeats)
+    base_wall, base_cpu = seconds[beside]
     say(f"  {'median of ' + str(repeats):36}{'wall ms':>9}{'ratio':>7}{'CPU ms':>9}{'ratio':>7}   result")
-    for name in rows:
-        w, c = statistics.median(wall[name]), statistics.median(cpu[name])
+    for name, (w, c) in seconds.items():
         found = " ".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in results[name])
         say(f"  {name:36}{1e3 * w:9.1f}{base_wall / w:7.2f}{1e3 * c:9.1f}{base_cpu / c:7.2f}   {found}")
 

@@ -24,9 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.console import run_command, say
+from pipelines.runs.record import is_finished
 from transforms.io.input_error import InputError
 
 METHODS = ("supervised", "mean_teacher", "dtc")
+# One thread computes and draws in turn: a worker beside it would take another training's core.
+ONE_PROCESS = ["--set", "workers=0"]
 METRICS = ("dice", "jaccard", "asd_mm", "hd95_mm", "asd_voxel", "hd95_voxel")
 
 
@@ -37,9 +40,28 @@ class Training(NamedTuple):
     seed: int
     folder: Path
 
-    @property
-    def is_finished(self) -> bool:
-        return (self.folder / "summary.json").is_file()
+
+def train_command(training: Training, args: argparse.Namespace) -> list[str]:
+    """The arguments of ``train_dtc`` that decide what is trained."""
+    command = ["--data", str(args.data), "--output", str(training.folder), "--bundle", args.bundle]
+    command += ["--method", training.method, "--seed", str(training.seed), "--overwrite"]
+    command += [word for name in args.overlay for word in ("--overlay", name)]
+    command += [word for setting in args.set for word in ("--set", setting)]
+    return command + ([] if args.labeled is None else ["--labeled", str(args.labeled)])
+
+
+def refuse_other_settings(training: Training, args: argparse.Namespace) -> None:
+    """Keep a finished run of other settings out of the table.
+
+    Raises:
+        InputError: when the run's recorded command is another than the one that would be given now.
+    """
+    if not is_finished(training.folder):
+        return
+    before = read_record(training)["command"][1:]
+    wanted = train_command(training, args)
+    if before not in (wanted, wanted + ONE_PROCESS):
+        raise InputError(training.folder, f"was trained with other settings: {' '.join(before)}; choose another folder")
 
 
 def train(training: Training, args: argparse.Namespace) -> None:
@@ -48,23 +70,22 @@ def train(training: Training, args: argparse.Namespace) -> None:
     Raises:
         InputError: when the training ends with a fault; what it said lies beside its folder.
     """
-    if training.is_finished:
+    if is_finished(training.folder):
         say(f"{training.folder.name}: finished before")
         return
-    command = [sys.executable, "-m", "pipelines.train_dtc", "--data", str(args.data), "--output", str(training.folder)]
-    command += ["--bundle", args.bundle, "--method", training.method, "--seed", str(training.seed), "--overwrite"]
-    command += [word for name in args.overlay for word in ("--overlay", name)]
-    command += [word for setting in args.set for word in ("--set", setting)]
-    command += [] if args.labeled is None else ["--labeled", str(args.labeled)]
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
-    # One thread computes and draws in turn: a worker beside it would take another training's core.
-    command += ["--set", "workers=0"] if threads == 1 else []
+    command = [sys.executable, "-m", "pipelines.train_dtc", *train_command(training, args)]
+    command += ONE_PROCESS if threads == 1 else []
     say(f"{training.folder.name}: started")
     with training.folder.with_suffix(".log").open("w") as log:
         done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, stdout=log, stderr=log)
     if done.returncode:
         raise InputError(training.folder.with_suffix(".log"), f"the training ended with status {done.returncode}")
     say(f"{training.folder.name}: done")
+
+
+def read_record(training: Training) -> dict[str, Any]:
+    return dict(json.loads((training.folder / "run.json").read_text(encoding="utf-8")))
 
 
 def read_scores(training: Training) -> dict[str, dict[str, dict[str, float]]]:
@@ -84,14 +105,15 @@ def mean_over_cases(scores: dict[str, dict[str, float]], metric: str) -> float:
 def method_row(method: str, name: str, trainings: Sequence[Training]) -> str:
     """One line of the table: mean over the seeds of the means over the cases, and how they vary."""
     scores = [read_scores(training)[name] for training in trainings]
-    records: list[dict[str, Any]] = [json.loads((training.folder / "run.json").read_text()) for training in trainings]
+    records = [read_record(training) for training in trainings]
     cells = []
     for metric in METRICS:
         means = [mean_over_cases(one, metric) for one in scores]
         factor = 100.0 if metric in ("dice", "jaccard") else 1.0
         spread = f" ± {factor * statistics.stdev(means):.2f}" if len(means) > 1 else ""
         cells.append(f"{factor * statistics.mean(means):.2f}{spread}")
-    between_cases = statistics.mean(100 * float(np.std([c["dice"] for c in one.values()], ddof=1)) for one in scores)
+    dices = [[100 * case["dice"] for case in one.values() if "dice" in case] for one in scores]
+    between_cases = statistics.mean(statistics.stdev(one) if len(one) > 1 else 0.0 for one in dices)
     minutes = statistics.mean(record["wall_seconds"] for record in records) / 60
     memory = max(record["peak_host_mib"] for record in records)
     seeds = ", ".join(str(training.seed) for training in trainings)
@@ -105,8 +127,10 @@ def gain_line(method: str, name: str, trainings: dict[str, list[Training]]) -> s
     per_case = []
     for one in ("supervised", method):
         scores = [read_scores(training)[name] for training in trainings[one]]
-        per_case.append({case: np.mean([score[case]["dice"] for score in scores]) for case in scores[0]})
-    gains = np.array([100 * (per_case[1][case] - per_case[0][case]) for case in per_case[0]])
+        # Where neither mask has the class there is no Dice.
+        cases = [case for case in scores[0] if all("dice" in score[case] for score in scores)]
+        per_case.append({case: np.mean([score[case]["dice"] for score in scores]) for case in cases})
+    gains = np.array([100 * (per_case[1][case] - per_case[0][case]) for case in per_case[0] if case in per_case[1]])
     better = int((gains > 0).sum())
     p = float(wilcoxon(gains).pvalue) if np.any(gains) else 1.0
     return (
@@ -123,6 +147,8 @@ def compare(args: argparse.Namespace) -> int:
     planned = [
         Training(method, seed, args.output / f"{method}_{seed}") for seed in args.seeds for method in args.methods
     ]
+    for training in planned:
+        refuse_other_settings(training, args)
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(lambda training: train(training, args), planned))
     trainings = {method: [one for one in planned if one.method == method] for method in args.methods}

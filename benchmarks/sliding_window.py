@@ -11,10 +11,8 @@ that a load on the machine meets all of them; medians are shown. On a busy machi
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +21,7 @@ from monai.inferers import SlidingWindowInferer
 from torch import nn
 
 from benchmarks.published_dtc import PublishedVNet, sliding_window
+from benchmarks.timing import time_in_turn
 from networks.nets.dual_task_predictor import DualTaskPredictor
 from networks.nets.dual_task_vnet import DualTaskOutput, DualTaskVNet
 from pipelines.console import run_command, say
@@ -73,19 +72,6 @@ def windows(volume: Sequence[int], patch: Sequence[int], stride: Sequence[float]
     return count
 
 
-def time_rows(rows: dict[str, Callable[[], torch.Tensor]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Name -> median wall and CPU seconds."""
-    wall: dict[str, list[float]] = {name: [] for name in rows}
-    cpu: dict[str, list[float]] = {name: [] for name in rows}
-    for _ in range(repeats):
-        for name, row in rows.items():
-            started, worked = time.perf_counter(), time.process_time()
-            row()
-            cpu[name].append(time.process_time() - worked)
-            wall[name].append(time.perf_counter() - started)
-    return {name: (statistics.median(wall[name]), statistics.median(cpu[name])) for name in rows}
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Options of the benchmark."""
     parser = argparse.ArgumentParser(prog="benchmarks.sliding_window", description=__doc__.splitlines()[0])
@@ -119,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             ours, image, patch, stride_overlap(STRIDE, patch), "constant"
         ),
     }
-    seconds = time_rows(rows, args.repeats)
+    seconds = time_in_turn(rows, args.repeats)
     base_wall, base_cpu = next(iter(seconds.values()))
     sides = ["x".join(map(str, shape)) for shape in (volume, patch)]
     say(f"volume {sides[0]}, window {sides[1]}, {filters} filters, {args.threads} threads")

@@ -12,16 +12,16 @@ all of them; medians are shown. On a busy machine trust the ratio of CPU times.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from benchmarks.published_dtc import PublishedVNet, signed_distance_target, training_loss
+from benchmarks.timing import time_in_turn
 from networks.losses.dual_task_consistency import DualTaskConsistencyLoss
 from networks.losses.level_set import LevelSetLoss
 from networks.losses.mask import MaskLoss
@@ -94,19 +94,6 @@ def target_difference(labels: torch.Tensor) -> float:
     return (ours - torch.from_numpy(signed_distance_target(labels[:, 0].numpy()))).abs().max().item()
 
 
-def time_rows(rows: dict[str, Iteration], repeats: int) -> dict[str, tuple[float, float]]:
-    """Name -> median wall and CPU seconds of an iteration; the first round warms up and is not timed."""
-    wall: dict[str, list[float]] = {name: [] for name in rows}
-    cpu: dict[str, list[float]] = {name: [] for name in rows}
-    for repeat in range(repeats + 1):
-        for name, iterate in rows.items():
-            started, worked = time.perf_counter(), time.process_time()
-            iterate(repeat)
-            cpu[name].append(time.process_time() - worked)
-            wall[name].append(time.perf_counter() - started)
-    return {name: (statistics.median(wall[name][1:]), statistics.median(cpu[name][1:])) for name in rows}
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Options of the benchmark."""
     parser = argparse.ArgumentParser(prog="benchmarks.training_iteration", description=__doc__.splitlines()[0])
@@ -131,7 +118,9 @@ def run(args: argparse.Namespace) -> int:
         "Concord, published network": our_iteration(images, labels, args.filters, args.threads, bias=True),
         "Concord, no bias before norms": our_iteration(images, labels, args.filters, args.threads, bias=False),
     }
-    seconds = time_rows(rows, args.repeats)
+    timed = {name: partial(iterate, 0) for name, iterate in rows.items()}
+    time_in_turn(timed, 1)  # warms up
+    seconds = time_in_turn(timed, args.repeats)
     base_wall, base_cpu = seconds["published loop"]
     say(f"{args.batch} x {'x'.join(map(str, shape))} voxels, {args.filters} filters, {args.threads} threads")
     say(f"  {'median of ' + str(args.repeats):30}{'wall ms':>10}{'speed-up':>10}{'CPU ms':>10}{'speed-up':>10}")

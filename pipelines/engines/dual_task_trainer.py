@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -64,7 +64,7 @@ class DualTaskTrainer(Trainer):
         train_handlers: MONAI / Ignite handlers.
 
     Raises:
-        InputError: in training, when the loss is no longer a finite number.
+        InputError: in training, when the loss is no longer a finite number, or batch norm has a single value.
         ValueError: for an unknown ``precision``.
     """
 
@@ -153,7 +153,7 @@ class DualTaskTrainer(Trainer):
         sdf = self._to_device(batchdata[Keys.SDF.value]) if Keys.SDF.value in batchdata else None
 
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with self._autocast(), _refuse_single_values():
             output = self._forward(image, label.shape[0])
             terms = self._losses(output, image, label, sdf, iteration)
         loss, terms = terms["loss"], mean_over_processes(terms)
@@ -231,6 +231,21 @@ class DualTaskTrainer(Trainer):
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.state.device.type, dtype=self.autocast_dtype)
+
+
+@contextmanager
+def _refuse_single_values() -> Iterator[None]:
+    """Say in the user's terms that batch norm has but one voxel of one sample to take statistics from."""
+    try:
+        yield
+    except ValueError as fault:
+        if "more than 1 value per channel" not in str(fault):
+            raise
+        raise InputError(
+            "patch_size",
+            "one sample is one voxel at the network's coarsest level, which batch norm cannot standardise; take larger "
+            "patches, more samples per batch, or --set network_def::norm=null --set network_def::bias=true",
+        ) from fault
 
 
 def _start_anew(engine: Engine) -> None:

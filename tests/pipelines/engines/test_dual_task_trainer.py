@@ -85,6 +85,12 @@ def test_separate_streams_keep_unlabelled_scans_out_of_the_labelled_statistics()
     assert abs(mask_loss(False, 0.0) - mask_loss(False, 9.0)) > 1e-3
 
 
+def test_a_single_value_for_batch_norm_is_refused_in_words() -> None:
+    alone = batch(labeled=1, unlabeled=0)
+    with pytest.raises(InputError, match="^patch_size: one sample is one voxel"):
+        trainer(small(), iterations=1, train_data_loader=[alone]).run()
+
+
 def test_separate_streams_give_what_one_pass_gives_where_no_statistics_are_shared() -> None:
     losses = []
     for separate in (False, True):
