@@ -98,20 +98,24 @@ def read_scores(training: Training) -> dict[str, dict[str, dict[str, float]]]:
     return scores
 
 
-def mean_over_cases(scores: dict[str, dict[str, float]], metric: str) -> float:
-    return float(np.mean([case[metric] for case in scores.values() if metric in case]))
+def metric_cell(scores: Sequence[dict[str, dict[str, float]]], metric: str) -> str:
+    """Mean and standard deviation over the seeds of the means over the cases; says where cases have no value."""
+    factor = 100.0 if metric in ("dice", "jaccard") else 1.0
+    values = [[factor * case[metric] for case in one.values() if metric in case] for one in scores]
+    if not all(values):
+        return "undefined"
+    means = [statistics.mean(one) for one in values]
+    spread = f" ± {statistics.stdev(means):.2f}" if len(means) > 1 else ""
+    fewest, cases = min(map(len, values)), len(scores[0])
+    left_out = "" if fewest == cases else f" (of {fewest} of {cases} cases)"
+    return f"{statistics.mean(means):.2f}{spread}{left_out}"
 
 
 def method_row(method: str, name: str, trainings: Sequence[Training]) -> str:
     """One line of the table: mean over the seeds of the means over the cases, and how they vary."""
     scores = [read_scores(training)[name] for training in trainings]
     records = [read_record(training) for training in trainings]
-    cells = []
-    for metric in METRICS:
-        means = [mean_over_cases(one, metric) for one in scores]
-        factor = 100.0 if metric in ("dice", "jaccard") else 1.0
-        spread = f" ± {factor * statistics.stdev(means):.2f}" if len(means) > 1 else ""
-        cells.append(f"{factor * statistics.mean(means):.2f}{spread}")
+    cells = [metric_cell(scores, metric) for metric in METRICS]
     dices = [[100 * case["dice"] for case in one.values() if "dice" in case] for one in scores]
     between_cases = statistics.mean(statistics.stdev(one) if len(one) > 1 else 0.0 for one in dices)
     minutes = statistics.mean(record["wall_seconds"] for record in records) / 60
