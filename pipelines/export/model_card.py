@@ -29,7 +29,7 @@ def model_card(
         difference: largest difference between the trained and the exported network.
     """
     data = record["data"]
-    seconds = record.get("wall_seconds", "?")
+    seconds = f"{record.get('wall_seconds', '?')} s{' since the last resume' if record.get('resumed') else ''}"
     weights = "\n".join(f"| `models/{name}` | `{value}` |" for name, value in hashes.items())
     return f"""# {metadata["name"]}
 
@@ -46,7 +46,7 @@ exported as one TorchScript network that gives class probabilities from the `{co
 | input | {metadata["image_classes"]} |
 | grid | resampled to {config["spacing_mm"]} mm, windows of {config["patch_size"]} voxels |
 | output | {metadata["label_classes"]} |
-| trained | {record.get("iterations", "?")} iterations, seed {record["seed"]}, {seconds} s on {record["device"]} |
+| trained | {record.get("iterations", "?")} iterations, seed {record["seed"]}, {seconds} on {record["device"]} |
 | data | {data.get("name", "?")}, fingerprint `{record["fingerprint"]["data"]}` |
 | with | torch {metadata["pytorch_version"]}, MONAI {metadata["monai_version"]} |
 

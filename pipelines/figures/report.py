@@ -123,7 +123,8 @@ def _top(title: str, run: Mapping[str, Any], summary: Summary | None, notes: Seq
     told = {
         "command": shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command or ""),
         "started": str(run.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
-        "wall time": _duration(run.get("wall_seconds")),
+        # What was computed before an interruption is not known to the process that went on.
+        "time since the last resume" if run.get("resumed") else "wall time": _duration(run.get("wall_seconds")),
         "device": str(run.get("device") or ""),
         "peak memory": _memory(run),
         "iterations": str(run.get("iterations") or ""),

@@ -58,6 +58,14 @@ def test_tables_are_tables(parts, summary):
     assert sum(line.startswith("|---") for line in lines) == 3
 
 
+def test_a_resumed_run_does_not_claim_the_whole_time(parts):
+    config, record, metadata = parts
+    assert "since the last resume" not in card(parts)
+    assert f"{record['wall_seconds']} s since the last resume on cpu" in card(
+        (config, {**record, "resumed": ["2025-01-02T04:04:05+00:00"]}, metadata)
+    )
+
+
 def test_nothing_evaluated(parts):
     assert "Not evaluated" in card(parts)
 

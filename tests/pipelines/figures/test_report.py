@@ -174,6 +174,14 @@ def test_a_run_without_results_has_a_report_too(tmp_path: Path) -> None:
     assert text.count("not for diagnosis") == 2
 
 
+def test_a_resumed_run_does_not_claim_the_whole_time(tmp_path: Path) -> None:
+    run = {**RUN, "resumed": ["2025-01-02T04:04:05+00:00"]}
+    write_report(tmp_path / "report.html", title="resumed", run=run, summary=None, metrics_csv=tmp_path / "none.csv")
+    text, _ = read(tmp_path / "report.html")
+    assert "time since the last resume" in text
+    assert "wall time" not in text
+
+
 def test_an_empty_log_and_a_summary_without_cases_are_no_fault(tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("iteration,loss\n")
