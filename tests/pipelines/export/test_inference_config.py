@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 
 import pytest
 import yaml
@@ -33,7 +34,7 @@ def nodes(node):
 def test_nothing_of_ours(exported):
     texts = [node for node in nodes(exported) if isinstance(node, str)]
     for text in texts:
-        assert not any(f"{name}." in text or f"import {name}" in text for name in OURS)
+        assert not any(re.search(rf"(?<![\w.]){name}\.|import {name}", text) for name in OURS)
     targets = {node["_target_"] for node in nodes(exported) if isinstance(node, dict) and "_target_" in node}
     assert all("." not in target for target in targets)  # MONAI's own are found by their names alone
 
