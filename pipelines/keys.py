@@ -8,10 +8,13 @@ from enum import Enum
 class Keys(str, Enum):
     """Dictionary keys; members are strings, so ``batch[Keys.IMAGE]`` and ``batch["image"]`` are the same.
 
+    ``plain`` is the image, cut and turned but with its intensities left alone: what a teacher looks at.
+
     MONAI's ``Spacingd`` treats every key that starts with ``image_`` as metadata, so no key of ours starts so.
     """
 
     IMAGE = "image"
+    PLAIN = "plain"
     LABEL = "label"
     PRED = "pred"
     SDF = "sdf"

@@ -69,11 +69,12 @@ def collate_two_streams(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Stack the images of all samples, and the labels and distance maps of those that have them.
 
     Returns:
-        ``image`` (B, C, ...); ``label`` (L, 1, ...) and ``sdf`` (L, K, ...) of the L labelled samples, which come
-        first; plain tensors, since the geometry of a patch is of no use to the loss.
+        ``image`` (B, C, ...), and ``plain`` likewise where the augmentation keeps it; ``label`` (L, 1, ...) and
+        ``sdf`` (L, K, ...) of the L labelled samples, which come first; plain tensors, since the geometry of a patch is
+        of no use to the loss.
     """
     batch: dict[str, Any] = {}
-    for key in (Keys.IMAGE.value, Keys.LABEL.value, Keys.SDF.value):
+    for key in (Keys.IMAGE.value, Keys.PLAIN.value, Keys.LABEL.value, Keys.SDF.value):
         parts = [_plain(sample[key]) for sample in samples if key in sample]
         if parts:
             batch[key] = torch.stack(parts)

@@ -51,7 +51,9 @@ class DualTaskTrainer(Trainer):
         optimizer: of the network's parameters.
         mask_loss: of mask logits (L, K, ...) and labels (L, 1, ...).
         level_set_loss: of level sets (L, K, ...) and signed distance maps (L, K, ...); None trains the mask head alone.
-        consistency: of the network's output, the batch's images and the count of labelled samples; None for none.
+        consistency: of the network's output, the batch's images and the count of labelled samples; None for none. The
+            images are the batch's ``plain`` ones where it has them: what is hard for the student is then easy for
+            a teacher (Sohn et al., *FixMatch*, NeurIPS 2020).
         level_set_weight: the published beta.
         consistency_weight: the published lambda, reached at the end.
         ramp: how much of ``consistency_weight`` counts, as a function of (iterations passed, ``iterations``).
@@ -155,7 +157,8 @@ class DualTaskTrainer(Trainer):
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast(), _refuse_single_values():
             output = self._forward(image, label.shape[0])
-            terms = self._losses(output, image, label, sdf, iteration)
+            plain = self._to_device(batchdata[Keys.PLAIN.value]) if Keys.PLAIN.value in batchdata else image
+            terms = self._losses(output, plain, label, sdf, iteration)
         loss, terms = terms["loss"], mean_over_processes(terms)
         if not torch.isfinite(terms["loss"]):
             raise InputError(
@@ -184,7 +187,7 @@ class DualTaskTrainer(Trainer):
     def _losses(
         self,
         output: DualTaskOutput,
-        image: torch.Tensor,
+        plain: torch.Tensor,
         label: torch.Tensor,
         sdf: torch.Tensor | None,
         iteration: int,
@@ -197,7 +200,7 @@ class DualTaskTrainer(Trainer):
             loss = loss + self.level_set_weight * terms["loss_level_set"]
         if self.consistency is not None:
             weight = self.consistency_weight * self.ramp(iteration, self.iterations)
-            terms["loss_consistency"] = self.consistency(output, image, labeled)
+            terms["loss_consistency"] = self.consistency(output, plain, labeled)
             terms["consistency_weight"] = weight
             loss = loss + weight * terms["loss_consistency"]
         return {"loss": loss, **terms}

@@ -40,5 +40,16 @@ def published_ramp(iteration: float, iterations: float, steps: int = 40) -> floa
     return sigmoid_ramp(math.floor(iteration * steps / iterations), steps)
 
 
+def early_ramp(iteration: float, iterations: float, share: float) -> float:
+    """Rise as :func:`sigmoid_ramp` within the first ``share`` of the training, and stay at 1 for the rest.
+
+    Args:
+        iteration: how many iterations have passed.
+        iterations: how many there are in all.
+        share: of the training, from 0 to 1.
+    """
+    return sigmoid_ramp(iteration, share * iterations)
+
+
 def _fraction(step: float, length: float) -> float:
     return 1.0 if length <= 0 else min(max(step / length, 0.0), 1.0)

@@ -151,6 +151,14 @@ def test_collate_by_hand():
     assert type(batch["label"]) is torch.Tensor
 
 
+def test_collate_keeps_the_plain_images():
+    batch = collate_two_streams(
+        [sample(index, plain=MetaTensor(torch.full((1, 2, 2), 10.0 * index))) for index in (1, 2)]
+    )
+    assert batch["plain"][:, 0, 0, 0].tolist() == [10.0, 20.0]
+    assert type(batch["plain"]) is torch.Tensor
+
+
 def test_collate_without_labels():
     assert set(collate_two_streams([sample(1)])) == {"image", "case_id"}
 

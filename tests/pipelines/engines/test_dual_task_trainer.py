@@ -8,6 +8,7 @@ from torch import nn
 
 from networks.losses import DualTaskConsistencyLoss, LevelSetLoss, MaskLoss, TeacherConsistencyLoss
 from networks.nets import DualTaskVNet
+from networks.nets.dual_task_vnet import DualTaskOutput
 from pipelines.engines import DualTaskTrainer
 from pipelines.engines.consistencies import HeadsAgree, TeacherAgrees
 from transforms.io.input_error import InputError
@@ -83,6 +84,26 @@ def test_separate_streams_keep_unlabelled_scans_out_of_the_labelled_statistics()
     expected: Any = alone.state.output
     assert mask_loss(True, 0.0) == mask_loss(True, 9.0) == pytest.approx(expected["loss_mask"].item(), rel=1e-6)
     assert abs(mask_loss(False, 0.0) - mask_loss(False, 9.0)) > 1e-3
+
+
+def test_a_teacher_sees_the_plain_images_and_the_student_the_others() -> None:
+    seen: list[tuple[torch.Tensor, int]] = []
+
+    def consistency(output: DualTaskOutput, image: torch.Tensor, labeled: int) -> torch.Tensor:
+        seen.append((image, labeled))
+        return output.mask.mean()
+
+    plain = torch.randn(4, 1, 16, 16)
+    losses = []
+    for data in (batch(), {**batch(), "plain": plain}):
+        run = trainer(small(), iterations=1, consistency=consistency, train_data_loader=[data])
+        run.run()
+        terms: Any = run.state.output
+        losses.append(terms["loss"].item())
+    assert torch.equal(seen[0][0], batch()["image"])
+    assert torch.equal(seen[1][0], plain)
+    assert [labeled for _, labeled in seen] == [2, 2]
+    assert losses[0] == losses[1]
 
 
 def test_a_single_value_for_batch_norm_is_refused_in_words() -> None:

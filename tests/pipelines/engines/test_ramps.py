@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipelines.engines.ramps import cosine_ramp, linear_ramp, published_ramp, sigmoid_ramp
+from pipelines.engines.ramps import cosine_ramp, early_ramp, linear_ramp, published_ramp, sigmoid_ramp
 
 E5 = math.exp(-5)  # 0.0067
 
@@ -62,3 +62,18 @@ def test_a_short_run_climbs_all_stairs():
     assert published_ramp(0, 10) == pytest.approx(E5)
     assert published_ramp(5, 10) == pytest.approx(math.exp(-1.25))
     assert published_ramp(10, 10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("iteration", "share", "expected"),
+    [
+        (0, 0.3, E5),
+        (15, 0.3, math.exp(-1.25)),
+        (30, 0.3, 1.0),
+        (100, 0.3, 1.0),
+        (0, 0.0, 1.0),
+        (50, 1.0, math.exp(-1.25)),
+    ],
+)
+def test_early_ramp_is_up_after_its_share(iteration, share, expected):
+    assert early_ramp(iteration, 100, share) == pytest.approx(expected, abs=1e-12)
