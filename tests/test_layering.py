@@ -17,7 +17,10 @@ ALLOWED = {
 }
 OURS = ("networks", "transforms", "pipelines", "bundles", "tests", "benchmarks")
 # Modules that refuse bad input before anything heavy is imported.
-HEAVY = ("torch", "monai", "ignite", "matplotlib", "scipy", "SimpleITK", "nibabel", "pydicom", "tensorboard", "edt")
+HEAVY = (
+    *("torch", "monai", "ignite", "matplotlib", "scipy", "SimpleITK", "nibabel", "tensorboard", "edt", "onnx"),
+    *("onnxruntime", "pydicom", "highdicom", "pynetdicom", "dicomweb_client", "requests"),
+)
 LIGHT = (
     "pipelines/*.py",
     "pipelines/data/dataset.py",

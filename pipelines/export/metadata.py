@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
+from transforms.io.segment_codes import codes_as_json, segment_codes
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 VERSION = "0.1.0"
@@ -22,6 +23,9 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
     versions = record["versions"]
     modality = ", ".join(record["data"].get("modality", [])) or "image"
     classes = {"0": "background", **record["class_names"]}
+    codes = segment_codes(
+        {int(label): name for label, name in record["class_names"].items()}, config.get("label_codes", {})
+    )
     axes = ["16*n"] * int(config["spatial_dims"])
     return {
         "schema": SCHEMA,
@@ -46,6 +50,7 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
         "image_classes": f"{config['in_channels']} channel, {modality}, z-normalised",
         "label_classes": ", ".join(f"{label}: {text}" for label, text in classes.items()),
         "pred_classes": "class probabilities, background first",
+        "label_codes": codes_as_json(codes),
         "network_data_format": {
             "inputs": {
                 "image": {
