@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.check_data import main
-
-DATA = Path(os.environ.get("CONCORD_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")).resolve()
+from tests.data_sets import FOLDER, needs_data
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +87,9 @@ def test_help_loads_nothing_heavy() -> None:
         assert f"'{name}'" not in done.stdout
 
 
-@pytest.mark.skipif(not (DATA / "known_bad").is_dir(), reason="the known_bad data set is not at hand (CONCORD_DATA)")
+@needs_data("known_bad")
 def test_known_bad_data(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(DATA / "known_bad")]) == 2
+    assert main([str(FOLDER / "known_bad")]) == 2
     err = capsys.readouterr().err
     for part in (
         "mismatched_pair/labels/hippocampus_118.nii.gz: has shape 512x512x94, but its image has 37x52x33",

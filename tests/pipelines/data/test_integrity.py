@@ -16,9 +16,9 @@ from PIL import Image
 
 from pipelines.data.dataset import scan_dataset
 from pipelines.data.integrity import Report, check_dataset
+from tests.data_sets import FOLDER, needs_data
 from transforms.io.input_error import InputErrors
 
-DATA = Path(os.environ.get("CONCORD_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")).resolve()
 SHAPE = (10, 9, 8)
 AFFINE = np.diag([0.8, 0.8, 1.5, 1.0])
 
@@ -244,9 +244,9 @@ def test_a_second_check_is_fast_and_sees_changes(cohort: Cohort, tmp_path: Path)
     assert len(cohort.check(cache).faults) == 1
 
 
-@pytest.mark.skipif(not (DATA / "la2018").is_dir(), reason="the la2018 data set is not at hand (CONCORD_DATA)")
+@needs_data("la2018")
 def test_the_left_atrium_set_is_good(tmp_path: Path) -> None:
-    dataset, faults = scan_dataset(DATA / "la2018")
+    dataset, faults = scan_dataset(FOLDER / "la2018")
     report = check_dataset(dataset, tmp_path / "cache.json", faults)
     assert (report.faults, report.warnings) == ((), ())
     started = time.monotonic()
@@ -254,10 +254,8 @@ def test_the_left_atrium_set_is_good(tmp_path: Path) -> None:
     assert time.monotonic() - started < 3
 
 
-@pytest.mark.skipif(
-    not (DATA / "hippocampus").is_dir(), reason="the hippocampus data set is not at hand (CONCORD_DATA)"
-)
+@needs_data("hippocampus")
 def test_the_hippocampus_set_is_good() -> None:
-    report = check_dataset(*scan_dataset(DATA / "hippocampus")[:1])
+    report = check_dataset(*scan_dataset(FOLDER / "hippocampus")[:1])
     assert report.faults == ()
     assert report.fingerprint["summary"]["orientation"] == {"RAS": 220}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from tests.data_sets import FOLDER, needs_data
 from transforms.io.dicom_series import read_dicom_geometry, read_dicom_series, read_series
 from transforms.io.input_error import InputError
 
-DATA = Path(os.environ.get("CONCORD_DATA", Path(__file__).parents[3] / ".." / "shared" / "data")).resolve()
 ROWS, COLUMNS, SLICES, STEP = 6, 5, 8, 2.5
 SERIES, FRAME = generate_uid(), generate_uid()
 TURN = np.deg2rad(15)
@@ -179,9 +178,7 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     assert refusal.value.subject == str(path)
 
 
-@pytest.mark.skipif(
-    not (DATA / "brain_mr_dicom").is_dir(), reason="the brain_mr_dicom data set is not at hand (CONCORD_DATA)"
-)
+@needs_data("brain_mr_dicom")
 @pytest.mark.parametrize(
     ("series", "shape", "spacing"),
     [
@@ -191,7 +188,7 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_real_series(series: str, shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
-    folder = DATA / "brain_mr_dicom" / "images" / series
+    folder = FOLDER / "brain_mr_dicom" / "images" / series
     volume = read_dicom_series(folder)
     assert volume.array.shape == shape
     np.testing.assert_allclose(volume.spacing, spacing, atol=1e-4)
