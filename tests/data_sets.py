@@ -1,4 +1,4 @@
-"""The real data sets, where they are at hand: in the folder CONCORD_DATA, else in ``shared/data`` beside the project."""
+"""The real data sets, where they are at hand: in CONCORD_DATA, else in ``shared/data`` beside the project."""
 
 from __future__ import annotations
 
