@@ -28,6 +28,8 @@ COMPARABLE = {
     "log_every": "1",
 }
 TOLERANCE = 1e-4
+# Two processes have one labelled sample each, and batch norm needs more than one voxel of it at the coarsest level.
+LARGE_ENOUGH = {"patch_size": "[32, 32, 16]"}
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +88,11 @@ def test_two_processes_train_as_one_does_and_the_second_writes_nothing(data, tmp
 @pytest.mark.slow
 def test_two_processes_with_batch_norm_resume_and_conclude(data, tmp_path):
     """Through ``train_dtc`` itself, whose first process evaluates and reports alone; refused with another number."""
-    settings = {"iterations": "6", "validation_every": "2"}
+    settings = LARGE_ENOUGH | {"iterations": "6", "validation_every": "2"}
     straight = by_two("pipelines.train_dtc", *command_line(data, tmp_path / "straight", settings=settings))
     assert straight.returncode == 0, straight.stderr[-3000:]
     assert straight.stdout.count("report:") == 1
-    half = by_two(
-        "pipelines.train_dtc", *command_line(data, tmp_path / "half", settings=settings | {"iterations": "6"})
-    )
+    half = by_two("pipelines.train_dtc", *command_line(data, tmp_path / "half", settings=settings))
     assert half.returncode == 0
     assert digests(tmp_path / "half/checkpoints/last.pt") == digests(tmp_path / "straight/checkpoints/last.pt")
     (tmp_path / "half" / "run.json").write_text(
@@ -108,7 +108,9 @@ def test_two_processes_with_batch_norm_resume_and_conclude(data, tmp_path):
 def test_monai_runs_the_overlay_by_two(data, tmp_path):
     stages = ["common", "train", "quick", "smoke", "multi_gpu_train"]
     files = [str(file) for file in config_files(BUNDLES / "left_atrium_dtc", stages)]
-    settings = [word for name, value in (SETTINGS | {"iterations": "4"}).items() for word in (f"--{name}", value)]
+    settings = [
+        word for name, value in (SETTINGS | LARGE_ENOUGH | {"iterations": "4"}).items() for word in (f"--{name}", value)
+    ]
     run = tmp_path / "run"
     words = ["run", "--config_file", str(files), "--dataset_dir", str(data), "--output_dir", str(run), *settings]
     process = by_two("monai.bundle", *words, cwd=tmp_path)
