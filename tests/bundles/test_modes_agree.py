@@ -22,8 +22,8 @@ from tests.pipelines.tiny_training import SETTINGS, make_tiny_cohort, quiet
 HIGH_RATE = {
     "network_def::filters": "4",
     "patch_size": "[32, 32, 16]",
-    "iterations": "60",
-    "epoch_length": "60",
+    "iterations": "120",
+    "epoch_length": "120",
     "learning_rate": "0.03",
     "recalibration_batches": "0",
     "lr_scheduler::warmup_steps": "2",
