@@ -15,7 +15,7 @@ PYTEST ?=
 # Those that need no data and no hour; benchmarks.semi_supervised is the one for an afternoon.
 BENCHMARKS := signed_distance metrics training_iteration sliding_window
 
-.PHONY: help install demo test test-all lint types bench clean
+.PHONY: help install demo test test-all test-pacs pacs-tools lint types bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ test: lint types  ## ruff, mypy and the tests that take seconds
 
 test-all: lint types  ## the tests that take minutes too
 	@$(BIN)/python -m pytest -m "" $(PYTEST)
+
+test-pacs: $(STAMP) pacs-tools  ## the tests against a real PACS alone; installs Orthanc and DICOM tools from Debian's packages
+	@$(BIN)/python -m pytest -m pacs $(PYTEST)
+
+pacs-tools:
+	@tests/pacs/install_tools.sh
 
 lint: $(STAMP)  ## ruff: rules and format
 	@$(BIN)/ruff check .
