@@ -79,7 +79,7 @@ def read_dicom_geometry(folder: str | Path) -> Geometry:
 def read_series(folder: str | Path) -> DicomSeries:
     """Read the headers of the series in ``folder``, sort its slices, and check that they make a regular grid.
 
-    Files that are not DICOM, and DICOM objects without pixels, are passed over; subfolders are not searched.
+    Files that are not DICOM, and DICOM objects that are no images, are passed over; subfolders are not searched.
 
     Raises:
         InputError: as ``read_dicom_series`` does, except for faults of the pixels.
@@ -120,24 +120,41 @@ def _image_headers(folder: Path) -> list[tuple[Path, Dataset]]:
     except OSError as fault:
         raise InputError(folder, f"cannot be read: {fault.strerror}") from fault
     files = [path for path in files if path.name.upper() != "DICOMDIR" and (path.is_symlink() or path.is_file())]
-    headers = ((path, _header(path)) for path in files)
-    return [(path, header) for path, header in headers if header is not None]
+    images: list[tuple[Path, Dataset]] = []
+    others: list[tuple[Path, Dataset]] = []
+    for path in files:
+        header, has_pixels = _header(path)
+        if header is not None:
+            (images if has_pixels and _has_size(header) else others).append((path, header))
+    found = {str(header.get("SeriesInstanceUID", "")) for _, header in images}
+    for path, header in others:
+        if _has_size(header) or str(header.get("SeriesInstanceUID", "")) in found:
+            raise InputError(path, "is a slice without pixels (no PixelData or no size)")
+    return images
 
 
-def _header(path: Path) -> Dataset | None:
-    """Read the data set without its pixels; None for what is no DICOM file or has no pixels."""
+def _has_size(header: Dataset) -> bool:
+    return "Rows" in header and "Columns" in header
+
+
+def _header(path: Path) -> tuple[Dataset | None, bool]:
+    """Read the data set without its pixels, and say whether it has some; None for what is no DICOM file."""
     import pydicom
     from pydicom.errors import InvalidDicomError
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, stop_before_pixels=True)
-            return header if "Rows" in header and "Columns" in header else None
+            header = pydicom.dcmread(stream, stop_before_pixels=True)
+            if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                return header, "PixelData" in pydicom.dcmread(path)
+            # The reader stops at the tag of the pixels; where there are none, it has come to the end.
+            return header, bool(stream.read(1))
     except InvalidDicomError as fault:
         if path.suffix.lower() in _SUFFIXES:
             raise InputError(path, "is named like a slice but is not a DICOM file; a slice may be lost") from fault
-        return None
+        return None, False
     except OSError as fault:
         raise InputError(path, f"cannot be read: {fault.strerror or fault}") from fault
     except Exception as fault:
@@ -239,11 +256,24 @@ def _pixels(path: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(path).pixel_array
-    except (NotImplementedError, RuntimeError) as fault:
-        raise InputError(
-            path, "its compression needs a decoder that is not installed (pip install pylibjpeg[all])"
-        ) from fault
+            data = pydicom.dcmread(path)
+            _require_decoder(path, data)
+            return data.pixel_array
+    except InputError:
+        raise
     except Exception as fault:
         reason = str(fault).split(".")[0] or type(fault).__name__
         raise InputError(path, f"its pixels are truncated or damaged: {reason}") from fault
+
+
+def _require_decoder(path: Path, data: Dataset) -> None:
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    syntax = UID(data.file_meta.get("TransferSyntaxUID", ""))
+    try:
+        known = not syntax.is_compressed or get_decoder(syntax).is_available
+    except (NotImplementedError, ValueError):
+        known = False
+    if not known:
+        raise InputError(path, f"its compression has no decoder here ({syntax.name or 'no transfer syntax'})")

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    MPEG2MPML,
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from tests.data_sets import FOLDER, needs_data
 from transforms.io.dicom_series import read_dicom_geometry, read_dicom_series, read_series
@@ -72,6 +88,7 @@ def test_what_lies_beside_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "._IM000.dcm").write_bytes(b"x")
     (tmp_path / "more").mkdir()
     report = _slice(0)
+    report.SeriesInstanceUID = generate_uid()
     for name in ("Rows", "Columns", "PixelData"):
         delattr(report, name)
     report.save_as(tmp_path / "report.dcm", enforce_file_format=True)
@@ -119,6 +136,29 @@ def _wider(slices: Slices) -> Slices:
     return slices
 
 
+def _bare(slices: Slices) -> Slices:
+    for name in ("Rows", "Columns", "PixelData"):
+        delattr(slices[2], name)
+    return slices
+
+
+def _deflated(slices: Slices) -> Slices:
+    slices[2].file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return _without("PixelData")(slices)
+
+
+def _unknown_compression(slices: Slices) -> Slices:
+    slices[2].file_meta.TransferSyntaxUID = MPEG2MPML
+    slices[2].PixelData = encapsulate([b"video"])
+    return slices
+
+
+def _torn_compression(slices: Slices) -> Slices:
+    slices[2].compress(RLELossless, generate_instance_uid=False)
+    slices[2].PixelData = encapsulate([next(generate_frames(slices[2].PixelData, number_of_frames=1))[:70]])
+    return slices
+
+
 TILTED = [float(value) for value in (*ALONG, 0, np.sin(0.2), -np.cos(0.2))]
 IRREGULAR: dict[str, tuple[Callable[[Slices], Slices], str]] = {
     "two series": (_on(3, SeriesInstanceUID=generate_uid()), "2 series"),
@@ -142,6 +182,13 @@ IRREGULAR: dict[str, tuple[Callable[[Slices], Slices], str]] = {
     "frames": (_on(1, NumberOfFrames=4), "several frames"),
     "zero slope": (_on(1, RescaleSlope=0), "rescale slope"),
     "truncated pixels": (_on(1, PixelData=bytes(10)), "truncated or damaged"),
+    "empty pixels": (_on(1, PixelData=b""), "truncated or damaged"),
+    "no pixels": (_without("PixelData"), "without pixels"),
+    "no pixels, deflated": (_deflated, "without pixels"),
+    "no pixels, no size": (_bare, "without pixels"),
+    "no size": (_without("Rows"), "without pixels"),
+    "unknown compression": (_unknown_compression, "no decoder here .MPEG2"),
+    "torn compression": (_torn_compression, "truncated or damaged"),
 }
 
 
@@ -176,6 +223,87 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="truncated or damaged") as refusal:
         read_dicom_series(tmp_path)
     assert refusal.value.subject == str(path)
+
+
+def test_headers_alone_are_no_series(tmp_path: Path) -> None:
+    slices = [_slice(number) for number in range(SLICES)]
+    for data in slices:
+        del data.PixelData
+    with pytest.raises(InputError, match="without pixels"):
+        read_series(_write(tmp_path, slices))
+
+
+def test_a_deflated_series_is_read(tmp_path: Path) -> None:
+    slices = [_slice(number) for number in range(SLICES)]
+    plain = read_dicom_series(_write(_folder(tmp_path / "plain"), slices)).array
+    for data in slices:
+        data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    np.testing.assert_array_equal(read_dicom_series(_write(_folder(tmp_path / "deflated"), slices)).array, plain)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _pillow(picture: np.ndarray, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _compress(path: Path, data: FileDataset, syntax: UID, picture: np.ndarray) -> None:
+    """Write ``data`` with its pixels compressed, each form by a library that can."""
+    if syntax in (RLELossless, JPEGLSLossless):
+        data.compress(syntax, generate_instance_uid=False)
+    elif syntax == JPEGLosslessSV1:
+        data.save_as(path, enforce_file_format=True)
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        return
+    else:
+        kind = "JPEG2000" if syntax == JPEG2000Lossless else "JPEG"
+        options = {"irreversible": False, "no_jp2": True} if kind == "JPEG2000" else {"quality": 95}
+        data.PixelData = encapsulate([_pillow(picture, kind, **options)])
+        data["PixelData"].VR = "OB"
+    data.file_meta.TransferSyntaxUID = syntax
+    data.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "dtype", "tolerance"),
+    [
+        (RLELossless, np.uint16, 0),
+        (JPEGLSLossless, np.uint16, 0),
+        (JPEGLosslessSV1, np.uint16, 0),
+        (JPEG2000Lossless, np.uint16, 0),
+        (JPEG2000Lossless, np.uint8, 0),
+        (JPEGBaseline8Bit, np.uint8, 4),
+    ],
+)
+def test_compressed_series_are_decoded(tmp_path: Path, syntax: UID, dtype: type, tolerance: int) -> None:
+    rows, columns = np.mgrid[:40, :48]
+    pictures = [(3 * rows + 2 * columns + 5 * number).astype(dtype) for number in range(4)]
+    bits = pictures[0].itemsize * 8
+    for number, picture in enumerate(pictures):
+        data = _slice(number)
+        data.Rows, data.Columns, data.PixelRepresentation = 40, 48, 0
+        data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
+        data.PixelData = picture.tobytes()
+        data.RescaleSlope, data.RescaleIntercept = 1, -5
+        _compress(tmp_path / f"{number}.dcm", data, syntax, picture)
+        assert pydicom.dcmread(tmp_path / f"{number}.dcm").file_meta.TransferSyntaxUID == syntax
+    volume = read_dicom_series(tmp_path)
+    expected = np.stack([picture.T.astype(np.int32) - 5 for picture in pictures], axis=-1)
+    np.testing.assert_allclose(volume.array, expected, atol=tolerance)
 
 
 @needs_data("brain_mr_dicom")

@@ -1,0 +1,1 @@
+"""From a DICOM series to results in an archive."""
