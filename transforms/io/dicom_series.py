@@ -128,6 +128,8 @@ def _image_headers(folder: Path) -> list[tuple[Path, Dataset]]:
             (images if has_pixels and _has_size(header) else others).append((path, header))
     found = {str(header.get("SeriesInstanceUID", "")) for _, header in images}
     for path, header in others:
+        if "SeriesInstanceUID" not in header and "DirectoryRecordSequence" not in header:
+            raise InputError(path, "ends before it says which series it belongs to; a slice may be lost")
         if _has_size(header) or str(header.get("SeriesInstanceUID", "")) in found:
             raise InputError(path, "is a slice without pixels (no PixelData or no size)")
     return images

@@ -324,3 +324,11 @@ def test_real_series(series: str, shape: tuple[int, ...], spacing: tuple[float, 
     np.testing.assert_array_equal(volume.array[..., -1], last.pixel_array.T)
     corner = volume.affine @ [0, 0, shape[2] - 1, 1]
     np.testing.assert_allclose(corner[:3] * [-1, -1, 1], [float(v) for v in last.ImagePositionPatient], atol=1e-3)
+
+
+def test_a_file_cut_off_in_its_first_elements_is_no_other_object(tmp_path: Path) -> None:
+    _write(tmp_path, [_slice(number) for number in range(SLICES)])
+    last = max(tmp_path.iterdir())
+    last.write_bytes(last.read_bytes()[:340])
+    with pytest.raises(InputError, match="ends before it says which series"):
+        read_series(tmp_path)
