@@ -10,6 +10,7 @@ User and password come from CONCORD_PACS_USER and CONCORD_PACS_PASSWORD (or CONC
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,6 +157,12 @@ def _job(args: argparse.Namespace) -> Job:
     if port is not None and not 0 < port < 65536:
         raise InputError("--move-port", f"must be a port from 1 to 65535, got {port}")
     tls = Tls(options.get("ca_file"), options.get("client_cert"), options.get("client_key"))
+    tls.context()
+    for name in ("connect_s", "answer_s", "total_s"):
+        if not 0 < options[name] < math.inf:
+            raise InputError(
+                f"--{name.replace('_', '-')}", f"must be a positive number of seconds, got {options[name]:g}"
+            )
     return Job(
         bundles=tuple(args.bundle),
         source=source,

@@ -86,6 +86,7 @@ def _segmented(
         model.require_modality(modality, job.rules.modality)
         entry = {Keys.IMAGE.value: str(folder), Keys.CASE_ID.value: "series"}
         check_inputs([entry], facts.in_channels, facts.spatial_dims, facts.spacing_mm)
+        image = read_dicom_series(folder).array
     say(f"series of {len(series.paths)} slices, {' x '.join(map(str, series.geometry.shape))} voxels")
     with watch.stage("segment"):
         labels = segmenter.predict(entry).labels
@@ -101,7 +102,7 @@ def _segmented(
             software=f"{MANUFACTURER} {_versions()['concord-seg']}",
             root=job.uid_root,
         )
-        results = make_results(series, read_dicom_series(folder).array, labels, model.codes, identity, job.form)
+        results = make_results(series, image, labels, model.codes, identity, job.form)
     for line in results.lines:
         say(line)
     return identity, results

@@ -14,7 +14,7 @@ from pipelines.pacs.archive import Archive, SeriesFound
 from pipelines.pacs.series_rules import SeriesRules, select_series
 
 INPUT = "--input"
-# Objects without pixels of their own, and results: what lies beside the images of a study.
+# What lies beside the volumes of a study: objects without pixels of their own, results, and (below) single pictures.
 NO_IMAGES = ("SEG", "SR", "PR", "KO", "REG", "DOC", "AU", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD")
 
 
@@ -59,4 +59,4 @@ def _images(job: Job, archive: Archive) -> Sequence[SeriesFound]:
     found = archive.find_series(job.rules.query())
     if job.rules.modality is not None or job.rules.series_uid is not None:
         return found
-    return [series for series in found if series.modality not in NO_IMAGES]
+    return [series for series in found if series.modality not in NO_IMAGES and series.instances != 1]
