@@ -3,7 +3,8 @@
     concord demo --output demo
 
 Everything lands in the output folder: the phantoms in ``data``, the training in ``run``, one case's masks in ``infer``
-(by Concord) and ``monai`` (by ``python -m monai.bundle run``, which must give the same mask), and ``demo.json``.
+(by Concord) and ``monai`` (by ``python -m monai.bundle run``, which must give the same mask), a phantom as a DICOM
+series with its DICOM SEG, report and overlay in ``dicom``, and ``demo.json``.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         image = _nifti_case(data)
         if image is not None:
             _compare_masks(image, output, args.device)
+        if image is not None and args.data is None:
+            _segment_dicom(image, output, args.device)
     except StepError as failed:
         return failed.status
     seconds = time.monotonic() - began
@@ -83,7 +86,7 @@ def _claim(output: Path, *, overwrite: bool) -> Path:
     if output.is_dir() and any(output.iterdir()) and not ours:
         raise InputError(output, "is not empty and no demo wrote it; choose a folder that is new or empty")
     claim_output(output, overwrite=overwrite, finished_by=RESULT)
-    for name in ("data", "run", "infer", "monai"):
+    for name in ("data", "run", "infer", "monai", "dicom"):
         if (output / name).is_dir():
             shutil.rmtree(output / name)
     write_json_atomic(output / RESULT, {"state": "unfinished"})
@@ -148,6 +151,20 @@ def _run_bundle(bundle: Path, images: Path, masks: Path, device: str) -> None:
         raise StepError(EXIT_FAULT)
 
 
+def _segment_dicom(image: Path, output: Path, device: str) -> None:
+    """Write a phantom as a DICOM series and segment that, as one from a scanner."""
+    import numpy as np
+
+    from transforms.io.dicom_images import write_dicom_series
+    from transforms.io.volume import read_volume
+
+    volume = read_volume(image)
+    series, results = output / "dicom" / "series", output / "dicom" / "results"
+    write_dicom_series(series, np.round(volume.array), volume.affine, name="Concord phantom")
+    bundle = output / "run" / "bundle"
+    _command("infer_dicom", "--bundle", bundle, "--input", series, "--output", results, "--device", device)
+
+
 def _count_differences(folder: Path, other: Path) -> tuple[int, int]:
     """Compare the one mask in each folder: voxels that differ, and voxels in all."""
     import numpy as np
@@ -179,8 +196,10 @@ def _announce(*words: str) -> None:
 def _tell(output: Path, dice: float | None, seconds: float) -> None:
     say(f"\nDone in {int(seconds) // 60} min {int(seconds) % 60} s.")
     say(f"mean Dice    {'no labelled test case' if dice is None else f'{dice:.3f} on held-out cases'}")
-    for title, place in (("report", "report.html"), ("overlays", "pictures"), ("bundle", "bundle")):
-        say(f"{title:<12} {output / 'run' / place}")
+    for title, place in (("report", "run/report.html"), ("overlays", "run/pictures"), ("bundle", "run/bundle")):
+        say(f"{title:<12} {output / place}")
+    if (output / "dicom" / "results").is_dir():
+        say(f"DICOM        {output / 'dicom' / 'results'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,6 @@ from pipelines.infer_dicom import main
 from pipelines.pacs.address import parse_address
 from pipelines.pacs.archive import SeriesQuery, open_archive
 from pipelines.prediction.loading import InferenceSettings, load_predictor
-from tests.pipelines.conftest import SmokeRun, train_smoke_run
 from transforms.io.dicom_images import write_dicom_series
 from transforms.io.dicom_segmentation import read_segmentation
 from transforms.io.dicom_series import read_series
@@ -23,11 +22,6 @@ from transforms.io.segment_codes import codes_of_metadata
 from transforms.io.volume import read_volume
 
 pytestmark = pytest.mark.pacs
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> SmokeRun:
-    return train_smoke_run(tmp_path_factory.getbasetemp() / "smoke_run")
 
 
 @pytest.fixture(scope="session")

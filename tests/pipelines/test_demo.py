@@ -13,6 +13,7 @@ import pytest
 
 from pipelines import demo
 from pipelines.data.phantoms import make_cohort
+from transforms.io.dicom_series import read_series
 
 SHAPE = (12, 10, 8)
 
@@ -43,6 +44,9 @@ class Steps:
             (output / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
         elif name == "infer":
             self._write_mask(output / "case.nii.gz", 0, np.diag([2.0, 2.0, 2.0, 1.0]))
+        elif name == "infer_dicom":
+            assert len(read_series(options["--input"]).paths) == 24
+            output.mkdir()
         return 0
 
     def process(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -74,7 +78,7 @@ def steps(monkeypatch):
 def test_runs_every_step_and_tells_where_things_are(steps, tmp_path, capsys):
     output = tmp_path / "demo"
     assert demo.main(["--output", str(output), "--seed", "3", "--device", "cpu"]) == 0
-    assert steps.ran == ["make_phantom", "train_dtc", "infer", "monai"]
+    assert steps.ran == ["make_phantom", "train_dtc", "infer", "monai", "infer_dicom"]
     assert steps.argv["make_phantom"][-2:] == ["--seed", "3"]
     assert steps.argv["train_dtc"][2:6] == ["--overlay", "quick", "--overlay", "demo"]
     assert steps.argv["monai"][-2:] == ["--device", "$torch.device('cpu')"]
@@ -82,6 +86,7 @@ def test_runs_every_step_and_tells_where_things_are(steps, tmp_path, capsys):
     assert "0.900" in told
     assert str(output / "run" / "report.html") in told
     assert str(output / "run" / "pictures") in told
+    assert str(output / "dicom" / "results") in told
     assert "differ in 0 of 960 voxels" in told
     result = json.loads((output / "demo.json").read_text(encoding="utf-8"))
     assert (result["state"], result["mean_dice"]) == ("done", 0.9)
@@ -134,7 +139,7 @@ def test_refuses_absent_data_before_anything_is_written(steps, tmp_path, capsys)
 
 @pytest.mark.parametrize(
     ("failing", "status", "ran"),
-    [("make_phantom", 2, 1), ("train_dtc", 2, 2), ("infer", 2, 3), ("monai", 1, 4)],
+    [("make_phantom", 2, 1), ("train_dtc", 2, 2), ("infer", 2, 3), ("monai", 1, 4), ("infer_dicom", 2, 5)],
 )
 def test_stops_at_the_first_step_that_fails(steps, tmp_path, capsys, failing, status, ran):
     steps.failing = failing
