@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.console import add_run_arguments, claim_output, command_parser, run_command, say
-from pipelines.prediction.options import add_inference_arguments, check_inference_arguments, inference_settings
+from pipelines.prediction.options import (
+    add_inference_arguments,
+    check_inference_arguments,
+    inference_settings,
+    trusted_hashes,
+)
 from transforms.io.input_error import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("evaluate", "Per-case, per-class metrics of a network or of finished masks.")
     unset = argparse.SUPPRESS
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--bundle", type=Path, metavar="DIR", default=unset, help="run folder or exported bundle")
+    source.add_argument(
+        "--bundle", type=Path, metavar="DIR", default=unset, help="run folder or exported bundle (folder or zip)"
+    )
     source.add_argument("--checkpoint", type=Path, metavar="FILE", default=unset, help="checkpoint in a run folder")
     source.add_argument(
         "--predictions",
@@ -108,7 +115,7 @@ def _segmenter(args: argparse.Namespace) -> tuple[Segmenter | None, ModelFacts |
     """Load the network; nothing when there are masks already."""
     options = vars(args)
     if "predictions" in options:
-        given = [name for name in ("head", "overlap", "stride", "window_weights", "flips") if name in options]
+        given = [name for name in ("head", "overlap", "stride", "window_weights", "flips", "trust") if name in options]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}", "is for networks and does nothing for finished masks")
         return None, None
@@ -117,13 +124,13 @@ def _segmenter(args: argparse.Namespace) -> tuple[Segmenter | None, ModelFacts |
         raise InputError(source, "does not exist")
     if "checkpoint" in options and not source.is_file():
         raise InputError(source, "is a folder; --checkpoint takes a file, --bundle a folder")
-    if "bundle" in options and not source.is_dir():
-        raise InputError(source, "is a file; --bundle takes a folder, --checkpoint a file")
+    if "bundle" in options and not source.is_dir() and source.suffix.lower() != ".zip":
+        raise InputError(source, "is a file; --bundle takes a folder or a zip file, --checkpoint a file")
     from pipelines.prediction.loading import load_predictor
     from pipelines.workflow import quiet_monai
 
     quiet_monai()
-    return load_predictor(source, inference_settings(args))
+    return load_predictor(source, inference_settings(args), trusted_hashes(args))
 
 
 def _cases(dataset: DataSet, split: str, facts: ModelFacts | None) -> tuple[Case, ...]:

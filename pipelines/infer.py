@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.console import add_run_arguments, claim_output, command_parser, progress, run_command, say
 from pipelines.keys import Keys
-from pipelines.prediction.options import add_inference_arguments, check_inference_arguments, inference_settings
+from pipelines.prediction.options import (
+    add_inference_arguments,
+    check_inference_arguments,
+    inference_settings,
+    trusted_hashes,
+)
 from transforms.io.input_error import InputError, InputErrors
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         default=argparse.SUPPRESS,
         metavar="DIR",
-        help="run folder, checkpoint or exported bundle; several make an ensemble",
+        help="run folder, checkpoint or exported bundle (folder or zip); several make an ensemble",
     )
     parser.add_argument(
         "--input",
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.workflow import quiet_monai
 
     quiet_monai()
-    segmenter, facts = load_ensemble(args.bundle, inference_settings(args))
+    segmenter, facts = load_ensemble(args.bundle, inference_settings(args), trusted_hashes(args))
     entries = find_inputs(args.input, facts.in_channels)
     outputs = _planned_outputs(entries, args.output, args.overwrite)
     check_inputs(entries, facts.in_channels, facts.spatial_dims, facts.spacing_mm)

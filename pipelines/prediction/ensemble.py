@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipelines.prediction.loading import InferenceSettings, ModelFacts, load_predictor
+from pipelines.prediction.loading import InferenceSettings, ModelFacts, load_member, refuse_other_hashes
 from pipelines.prediction.predictor import Predictor
 from pipelines.prediction.segmenter import Prediction
 from transforms.io.input_error import InputError
@@ -48,8 +48,15 @@ class Ensemble:
         return None
 
 
-def load_ensemble(sources: Sequence[Path], settings: InferenceSettings) -> tuple[Predictor | Ensemble, ModelFacts]:
+def load_ensemble(
+    sources: Sequence[Path], settings: InferenceSettings, trusted: Collection[str] = ()
+) -> tuple[Predictor | Ensemble, ModelFacts]:
     """Make one segmenter of one or several run folders, checkpoints or bundles.
+
+    Args:
+        sources: at least one.
+        settings: how to infer; the same for all.
+        trusted: SHA-256 hashes of those that may run any code.
 
     Returns:
         The segmenter, and what the first source is; its name lists all of them.
@@ -60,7 +67,10 @@ def load_ensemble(sources: Sequence[Path], settings: InferenceSettings) -> tuple
     for index, source in enumerate(sources):
         if source.resolve() in [other.resolve() for other in sources[:index]]:
             raise InputError(source, "is given twice")
-    loaded = [load_predictor(source, settings) for source in sources]
+    loaded = [load_member(source, settings, trusted) for source in sources]
+    refuse_other_hashes(
+        trusted, {str(source): facts.sha256 for source, (_, facts) in zip(sources, loaded, strict=True)}
+    )
     predictor, first = loaded[0]
     if len(loaded) == 1:
         return predictor, first

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from networks.nets.dual_task_predictor import HEADS, DualTaskPredictor
 from networks.nets.flip_average import FlipAverage
 from pipelines.handlers.run_checkpoint import read_checkpoint
+from pipelines.prediction.bundle_parts import class_names, fill_network, grid_facts, in_our_order, with_our_reader
 from pipelines.prediction.predictor import Predictor
 from pipelines.runs.record import CONFIG_FILE, RUN_FILE
+from pipelines.trust.archive import unpacked
+from pipelines.trust.bundle_scan import (
+    INFERENCE_FILE,
+    INFERENCE_PARTS,
+    METADATA_FILE,
+    bundle_findings,
+    refuse_findings,
+    run_findings,
+    without_writers,
+)
+from pipelines.trust.config_files import read_config
+from pipelines.trust.config_scan import parts_for
+from pipelines.trust.weights import check_bundle_weights, check_weight_file
 from transforms.io.input_error import InputError
+
+# What MONAI and torch raise when a configuration names what is not there, or its parts do not fit each other.
+_UNFIT = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, ImportError, OSError)
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,7 @@ class ModelFacts:
         config: the configuration it was made of.
         settings: how it infers; JSON.
         run: the run folder that it comes from; None when that is not at hand.
+        sha256: of the source, when hashes of trusted ones were given; else empty.
     """
 
     name: str
@@ -69,29 +87,70 @@ class ModelFacts:
     config: Mapping[str, Any]
     settings: dict[str, Any]
     run: Path | None = None
+    sha256: str = ""
 
 
-def load_predictor(source: Path, settings: InferenceSettings) -> tuple[Predictor, ModelFacts]:
-    """Make a predictor of a run folder, one of its checkpoints, or an exported bundle.
+def load_predictor(
+    source: Path, settings: InferenceSettings, trusted: Collection[str] = ()
+) -> tuple[Predictor, ModelFacts]:
+    """Make a predictor of a run folder, one of its checkpoints, or an exported bundle, as a folder or a zip file.
+
+    Nothing of it is parsed, loaded or run before :mod:`pipelines.trust` has looked through it.
+
+    Args:
+        source: the folder or file.
+        settings: how to infer.
+        trusted: SHA-256 hashes (:func:`pipelines.trust.fingerprint.bundle_sha256`) of sources that may run any code.
 
     Raises:
-        InputError: when there is nothing of the kind, it is damaged, or the settings do not fit it.
+        InputError: when there is nothing of the kind, it is damaged, it could do harm and is not trusted, or the
+            settings do not fit it.
     """
+    predictor, facts = load_member(source, settings, trusted)
+    refuse_other_hashes(trusted, {str(source): facts.sha256})
+    return predictor, facts
+
+
+def load_member(
+    source: Path, settings: InferenceSettings, trusted: Collection[str] = ()
+) -> tuple[Predictor, ModelFacts]:
+    """Do as :func:`load_predictor`, where the hashes may be of other members of an ensemble."""
     source = Path(source)
-    with _quiet_parsing():
-        return _load(source, settings)
-
-
-def _load(source: Path, settings: InferenceSettings) -> tuple[Predictor, ModelFacts]:
     if not source.exists():
         raise InputError(source, "does not exist")
-    if source.is_file():
-        return _from_run(source.resolve().parent.parent, source, settings)
-    if (source / CONFIG_FILE).is_file():
-        best = source / "checkpoints" / "best.pt"
-        return _from_run(source, best if best.is_file() else source / "checkpoints" / "last.pt", settings)
-    if (source / "configs" / "inference.json").is_file():
-        return _from_bundle(source, settings)
+    with _quiet_parsing(), unpacked(source) as opened:
+        return _load(source, opened, settings, trusted)
+
+
+def refuse_other_hashes(trusted: Collection[str], found: Mapping[str, str]) -> None:
+    """Refuse hashes that are of nothing that was given: a bundle has been changed since it was trusted.
+
+    Args:
+        trusted: the user's hashes.
+        found: the hash of each source by its name.
+
+    Raises:
+        InputError: telling the right ones.
+    """
+    for digest in trusted:
+        if digest not in found.values():
+            told = " and ".join(f"{name} has {other}" for name, other in found.items())
+            raise InputError(
+                "--trust", f"{digest} is of nothing that was given: {told}; trusting means running its code"
+            )
+
+
+def _load(
+    source: Path, opened: Path, settings: InferenceSettings, trusted: Collection[str]
+) -> tuple[Predictor, ModelFacts]:
+    if opened.is_file():
+        return _from_run(opened.resolve().parent.parent, opened, settings, trusted)
+    if (opened / CONFIG_FILE).is_file():
+        best = opened / "checkpoints" / "best.pt"
+        checkpoint = best if best.is_file() else opened / "checkpoints" / "last.pt"
+        return _from_run(opened, checkpoint, settings, trusted)
+    if (opened / INFERENCE_FILE).is_file():
+        return _from_bundle(source, opened, settings, trusted)
     raise InputError(
         source, "is neither a run folder, nor a checkpoint in one, nor a bundle with configs/inference.json"
     )
@@ -101,18 +160,12 @@ def read_run_config(run: Path) -> dict[str, Any]:
     """Read the configuration that a run was made with.
 
     Raises:
-        InputError: when it is missing or no YAML.
+        InputError: when it is missing, no YAML, or larger or deeper than configurations are.
     """
     file = run / CONFIG_FILE
     if not file.is_file():
         raise InputError(file, "is missing, so this is no run folder")
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise InputError(file, "is no YAML") from fault
-    if not isinstance(config, dict):
-        raise InputError(file, "is no run's configuration")
-    return config
+    return read_config(file)
 
 
 def load_network(config: Mapping[str, Any], checkpoint: Path) -> torch.nn.Module:
@@ -161,75 +214,69 @@ def read_record(run: Path) -> dict[str, Any]:
     return content
 
 
-def _from_run(run: Path, checkpoint: Path, settings: InferenceSettings) -> tuple[Predictor, ModelFacts]:
-    config = _with_settings(read_run_config(run), settings)
-    network = load_network(config, checkpoint).to(settings.device)
-    probabilities = DualTaskPredictor(network, k=float(config["k"]), head=config["head"])
-    parser = _parser(config)
-    predictor = Predictor(
-        _flipped(probabilities, settings),
-        parser.get_parsed_content("preprocessing"),
-        parser.get_parsed_content("inferer"),
-        parser.get_parsed_content("postprocessing"),
-        settings.device,
-        level_set=lambda image: network(image).sdf,
-    )
+def _from_run(
+    run: Path, checkpoint: Path, settings: InferenceSettings, trusted: Collection[str]
+) -> tuple[Predictor, ModelFacts]:
+    read = read_run_config(run)
+    digest = refuse_findings(run, run, run_findings(read, run), trusted)
+    if checkpoint.is_file():
+        check_weight_file(checkpoint)
     names = class_names_of(run)
-    facts = _facts(run.resolve().name, names, config, {"checkpoint": checkpoint.name, **_told(config, settings)}, run)
-    return predictor, facts
-
-
-def _from_bundle(bundle: Path, settings: InferenceSettings) -> tuple[Predictor, ModelFacts]:
-    from monai.bundle import ConfigParser
-
     try:
-        config = ConfigParser.load_config_file(str(bundle / "configs" / "inference.json"))
-        metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-    except (OSError, ValueError, KeyError) as fault:
-        raise InputError(bundle, f"its configuration or metadata cannot be read: {fault}") from fault
-    config["bundle_root"] = str(bundle)
-    config = _with_settings(config, settings)
-    # Our reader takes every format, and refuses damaged files that MONAI's reads; and we write the masks.
-    for transform in config["preprocessing"]["transforms"]:
-        if transform["_target_"] == "LoadImaged":
-            transform["reader"] = "transforms.io.volume_reader.VolumeReader"
-    after = config["postprocessing"]["transforms"]
-    config["postprocessing"]["transforms"] = [step for step in after if step["_target_"] != "SaveImaged"]
-    config["device"] = f"$torch.device('{settings.device}')"
-    parser = _parser(config)
-    try:
-        network = parser.get_parsed_content("network_def")
+        config = _with_settings(read, settings)
+        parser = _parser(parts_for(config, INFERENCE_PARTS))
+        network = with_weights(parser.get_parsed_content("network_def"), checkpoint).to(settings.device)
+        probabilities = DualTaskPredictor(network, k=float(config["k"]), head=config["head"])
         parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
-    except (RuntimeError, ValueError, KeyError) as fault:
-        raise InputError(bundle, f"its parts cannot be made: {fault.__cause__ or fault}") from fault
+        predictor = Predictor(
+            _flipped(probabilities, settings),
+            device=settings.device,
+            level_set=lambda image: network(image).sdf,
+            **in_our_order(parts, run),
+        )
+        told = {"checkpoint": checkpoint.name, **_told(config, settings)}
+        grid = grid_facts(config, {}, parts, run)
+    except InputError:
+        raise
+    except _UNFIT as fault:
+        raise InputError(run / CONFIG_FILE, f"its parts cannot be made: {fault.__cause__ or fault!r}") from fault
+    return predictor, ModelFacts(run.resolve().name, names, *grid, config, told, run, digest)
+
+
+def _from_bundle(
+    source: Path, bundle: Path, settings: InferenceSettings, trusted: Collection[str]
+) -> tuple[Predictor, ModelFacts]:
+    config, metadata = read_config(bundle / INFERENCE_FILE), read_config(bundle / METADATA_FILE)
+    digest = refuse_findings(source, bundle, bundle_findings(config, metadata, bundle), trusted)
+    names = class_names(metadata, bundle)
+    check_bundle_weights(bundle, code_trusted=digest in trusted)
+    # An absolute path: MONAI would take one that begins with a dollar sign for an expression.
+    config["bundle_root"] = str(bundle.resolve())
+    try:
+        config = _with_settings(with_our_reader(without_writers(config)), settings)
+        config["device"] = f"$torch.device('{settings.device}')"
+        with _own_code_of(bundle if digest in trusted else None):
+            parser = _parser(parts_for(config, INFERENCE_PARTS))
+            network: Any = fill_network(parser.get_parsed_content("network_def"), bundle)
+            parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
+        told, grid = _told(config, settings), grid_facts(config, metadata, parts, bundle)
+    except InputError:
+        raise
+    except _UNFIT as fault:
+        raise InputError(source, f"its parts cannot be made: {fault.__cause__ or fault!r}") from fault
+    has_heads = isinstance(getattr(network, "head", None), str)
     if settings.head is not None:
-        if not hasattr(network, "head"):
-            raise InputError("--head", f"the network of {bundle} has no choice of heads")
+        if not has_heads:
+            raise InputError("--head", f"the network of {source} has no choice of heads")
         network.head = settings.head
     # What export_bundle writes holds the two-headed network; a bundle from elsewhere may hold anything.
-    level_set = (lambda image: network.network(image).sdf) if hasattr(network, "network") else None
-    predictor = Predictor(_flipped(network, settings), device=settings.device, level_set=level_set, **parts)
-    names = {int(label): name for label, name in channels.items() if int(label) > 0}
+    level_set = (lambda image: network.network(image).sdf) if has_heads and hasattr(network, "network") else None
+    flipped = _flipped(network, settings)
+    predictor = Predictor(flipped, device=settings.device, level_set=level_set, **in_our_order(parts, bundle))
     run = bundle.resolve().parent
     is_of_run = all((run / name).is_file() for name in (RUN_FILE, CONFIG_FILE))
-    facts = _facts(bundle.resolve().name, names, config, _told(config, settings), run if is_of_run else None)
-    return predictor, facts
-
-
-def _facts(
-    name: str, class_names: dict[int, str], config: Mapping[str, Any], told: dict[str, Any], run: Path | None
-) -> ModelFacts:
-    return ModelFacts(
-        name,
-        class_names,
-        int(config["in_channels"]),
-        len(config["patch_size"]),
-        tuple(float(step) for step in config["spacing_mm"]),
-        config,
-        told,
-        run,
-    )
+    name = source.stem if source.is_file() else bundle.resolve().name
+    return predictor, ModelFacts(name, names, *grid, config, told, run if is_of_run else None, digest)
 
 
 def _with_settings(config: Mapping[str, Any], settings: InferenceSettings) -> dict[str, Any]:
@@ -238,15 +285,18 @@ def _with_settings(config: Mapping[str, Any], settings: InferenceSettings) -> di
         config["head"] = settings.head
     overlap = settings.overlap
     if settings.stride is not None:
+        if "patch_size" not in config:
+            raise InputError("--stride", "needs a bundle that tells its patch_size; take --overlap")
         overlap = stride_overlap(settings.stride, config["patch_size"])
     if overlap is not None:
         config["overlap"] = overlap
         config["inferer"] = {**config["inferer"], "overlap": overlap}
     if settings.window_mode is not None:
         config["inferer"] = {**config["inferer"], "mode": settings.window_mode}
+    sides = config.get("patch_size", (0, 0, 0))
     for axis in settings.flips:
-        if not 0 <= axis < len(config["patch_size"]):
-            last = len(config["patch_size"]) - 1
+        if not 0 <= axis < len(sides):
+            last = len(sides) - 1
             raise InputError("--flips", f"axis {axis} is not there; the network's axes are 0 to {last}")
     return config
 
@@ -272,7 +322,7 @@ def _told(config: Mapping[str, Any], settings: InferenceSettings) -> dict[str, A
     told = {
         "head": config.get("head"),
         "overlap": config.get("overlap"),
-        "window_weights": config["inferer"].get("mode"),
+        "window_weights": config["inferer"].get("mode") if isinstance(config["inferer"], dict) else None,
         "window": config.get("patch_size"),
         "flips": list(settings.flips),
         "device": str(settings.device),
@@ -286,12 +336,31 @@ def _flipped(network: torch.nn.Module, settings: InferenceSettings) -> torch.nn.
 
 @contextmanager
 def _quiet_parsing() -> Iterator[None]:
-    """Keep quiet what MONAI and torch say at every load: that configurations run code, that TorchScript is old."""
+    """Keep quiet what MONAI and torch say at every load: that configurations run code, that TorchScript and
+    some defaults are old."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*GHSA-873f-pvrv-4x83.*")
         warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        # Of defaults that MONAI means to change, in bundles that are not the user's to mend.
+        warnings.filterwarnings("ignore", message=r"monai\.transforms", category=FutureWarning)
         yield
+
+
+@contextmanager
+def _own_code_of(bundle: Path | None) -> Iterator[None]:
+    """Let a trusted bundle import its own ``scripts``, without leaving compiled files in it."""
+    if bundle is None:
+        yield
+        return
+    writes = sys.dont_write_bytecode
+    sys.path.append(str(bundle.resolve()))
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = writes
+        sys.path.remove(str(bundle.resolve()))
 
 
 def _parser(config: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from pipelines.devices import check_device_name, resolve_device
@@ -47,6 +48,13 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         default=unset,
         help="test-time augmentation: axes to mirror, from 0; n axes cost 2^n passes",
     )
+    group.add_argument(
+        "--trust",
+        nargs="+",
+        metavar="SHA256",
+        default=unset,
+        help="let the bundle of this hash run any code as you; a refusal tells the hash. Only if you know who made it",
+    )
 
 
 def check_inference_arguments(args: argparse.Namespace) -> None:
@@ -65,6 +73,14 @@ def check_inference_arguments(args: argparse.Namespace) -> None:
     flips = options.get("flips", [])
     if any(axis not in (0, 1, 2) for axis in flips) or len(set(flips)) < len(flips):
         raise InputError("--flips", "takes each of the axes 0, 1 and 2 at most once")
+    for digest in options.get("trust", ()):
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+            raise InputError("--trust", f"takes the SHA-256 of a bundle, 64 hexadecimal digits, got {digest}")
+
+
+def trusted_hashes(args: argparse.Namespace) -> tuple[str, ...]:
+    """Give the hashes of the bundles that may run any code."""
+    return tuple(digest.lower() for digest in vars(args).get("trust", ()))
 
 
 def inference_settings(args: argparse.Namespace) -> InferenceSettings:

@@ -13,6 +13,8 @@ import pytest
 
 from pipelines.data.dataset import read_dataset
 from pipelines.evaluate import main
+from pipelines.export_bundle import write_zip
+from pipelines.trust.fingerprint import bundle_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +119,7 @@ def test_finished_evaluations_are_kept(smoke_run, evaluated, tmp_path, quick_pic
 
 REFUSED = {
     "no bundle": (["--bundle", "{tmp}/none"], "none: does not exist"),
-    "file as bundle": (["--bundle", "{run}/config.yaml"], "is a file; --bundle takes a folder"),
+    "file as bundle": (["--bundle", "{run}/config.yaml"], "is a file; --bundle takes a folder or a zip file"),
     "folder as checkpoint": (["--checkpoint", "{run}"], "is a folder; --checkpoint takes a file"),
     "no validation cases": (["--split", "validation"], "has no labelled validation case"),
     "output is the run": (["--output", "{run}"], "is a run folder"),
@@ -171,3 +173,23 @@ def test_a_damaged_case_is_refused_before_any_is_segmented(smoke_run, tmp_path, 
     assert evaluate(smoke_run, tmp_path / "out", data=data) == 2
     assert "atrium_0005.nii.gz" in capsys.readouterr().err
     assert not (tmp_path / "out" / "summary.json").exists()
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_a_bundle_that_does_harm_is_refused_until_it_is_trusted(smoke_run, tmp_path, capsys):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(smoke_run.bundle, bundle)
+    file = bundle / "configs" / "inference.json"
+    file.write_text(file.read_text().replace('"sw_batch_size": 2', '"sw_batch_size": "$len(vars(torch)) * 0 + 2"'))
+    write_zip(bundle, tmp_path / "bundle.zip")
+    arguments = ["--data", str(smoke_run.data), "--output", str(tmp_path / "out"), "--device", "cpu"]
+    arguments += ["--bundle", str(tmp_path / "bundle.zip")]
+    assert main(arguments) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"error: {tmp_path / 'bundle.zip'}")
+    assert first.endswith("inference.json: inferer::sw_batch_size: uses the name 'vars', which is not allowed")
+    digest = bundle_sha256(bundle)
+    assert second.startswith("error: --trust: if you know who made")
+    assert second.endswith(f"pass --trust {digest}")
+    assert main([*arguments, "--trust", digest]) == 0
+    assert (tmp_path / "out" / "summary.json").is_file()

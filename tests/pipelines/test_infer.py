@@ -21,6 +21,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from pipelines.data.dataset import read_dataset
 from pipelines.export.bundle_export import export_run
+from pipelines.export_bundle import write_zip
 from pipelines.infer import main
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from transforms.io.volume import read_volume
@@ -267,3 +268,15 @@ def test_what_is_refused(smoke_run, tmp_path, capsys, bundles, source, options, 
     assert re.search(f"^error: .*{message}", error)
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_in_a_zip_file(smoke_run, tmp_path, capsys):
+    write_zip(smoke_run.bundle, tmp_path / "heart.zip")
+    source = nifti(tmp_path / "a.nii.gz")
+    for bundle, name in ((smoke_run.bundle, "folder"), (tmp_path / "heart.zip", "zip")):
+        assert infer(bundle, source, tmp_path / name) == 0
+    masks = [np.asarray(nib.load(tmp_path / name / "a_seg.nii.gz").dataobj) for name in ("folder", "zip")]
+    np.testing.assert_array_equal(*masks)
+    assert infer(tmp_path / "heart.zip", source, tmp_path / "other", "--trust", "0" * 64) == 2
+    assert "error: --trust: " + "0" * 64 + " is of nothing that was given" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -11,6 +11,7 @@ import pytest
 from pipelines.data.dataset import read_dataset
 from pipelines.prediction.ensemble import Ensemble, load_ensemble
 from pipelines.prediction.loading import InferenceSettings, load_predictor
+from pipelines.trust.fingerprint import bundle_sha256
 from transforms.io.input_error import InputError
 
 CPU = InferenceSettings()
@@ -84,3 +85,20 @@ def test_the_same_network_twice(smoke_run):
 def test_an_ensemble_of_nothing():
     with pytest.raises(ValueError, match="at least one"):
         Ensemble([])
+
+
+def harmful(name, content):
+    if name == "inference":
+        content["inferer"]["progress"] = "$bool(vars(torch))"
+
+
+def test_each_member_is_trusted_by_its_own_hash(smoke_run, tmp_path):
+    own = changed_bundle(smoke_run, tmp_path / "own", harmful)
+    digest = bundle_sha256(own)
+    ensemble, facts = load_ensemble([smoke_run.run, own], CPU, [digest])
+    assert len(ensemble.predictors) == 2
+    assert facts.name == "run + own"
+    with pytest.raises(InputError, match="inferer::progress: uses the name 'vars'"):
+        load_ensemble([smoke_run.run, own], CPU)
+    with pytest.raises(InputError, match=f"--trust: {'0' * 64} is of nothing that was given: .*own has {digest}"):
+        load_ensemble([smoke_run.run, own], CPU, [digest, "0" * 64])

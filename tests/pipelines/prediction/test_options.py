@@ -7,7 +7,12 @@ import argparse
 import pytest
 
 from pipelines.prediction.loading import InferenceSettings
-from pipelines.prediction.options import add_inference_arguments, check_inference_arguments, inference_settings
+from pipelines.prediction.options import (
+    add_inference_arguments,
+    check_inference_arguments,
+    inference_settings,
+    trusted_hashes,
+)
 from transforms.io.input_error import InputError
 
 
@@ -45,6 +50,8 @@ REFUSED = {
     "--flips 0 0": "--flips: takes each of the axes",
     "--flips 3": "--flips: takes each of the axes",
     "--flips -1": "--flips: takes each of the axes",
+    "--trust 0123": "--trust: takes the SHA-256 of a bundle, 64 hexadecimal digits, got 0123",
+    f"--trust {'g' * 64}": "--trust: takes the SHA-256",
     "--device tpu": "--device: must be auto, cpu, cuda",
 }
 
@@ -61,3 +68,10 @@ def test_what_the_parser_refuses(options, capsys):
         parsed(*options.split())
     assert stop.value.code == 2
     assert "argument" in capsys.readouterr().err
+
+
+def test_hashes_of_trusted_bundles():
+    assert trusted_hashes(parsed()) == ()
+    args = parsed("--trust", "AB" * 32, "01" * 32)
+    check_inference_arguments(args)
+    assert trusted_hashes(args) == ("ab" * 32, "01" * 32)
