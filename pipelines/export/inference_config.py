@@ -12,19 +12,22 @@ ALWAYS_SHOWN = ("in_channels", "num_classes", "patch_size", "overlap", "head")
 REFERENCE = re.compile(r"@(\w+)")
 
 
-def inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
+def inference_config(config: Mapping[str, Any], network: str | None = None) -> dict[str, Any]:
     """Give ``configs/inference.json`` for a run's configuration.
 
-    Preprocessing, inferer and postprocessing are the run's own; the network is the exported TorchScript file. What the
-    user sets: ``dataset_dir`` (a folder of images, or ``datalist``), ``output_dir``, ``bundle_root``, ``device``.
+    Preprocessing, inferer and postprocessing are the run's own; the network that runs is the exported TorchScript file.
+    What the user sets: ``dataset_dir`` (a folder of images, or ``datalist``), ``output_dir``, ``bundle_root``,
+    ``device``.
 
     Args:
         config: the run's configuration.
+        network: the expression that builds what ``models/model.pt`` fits, for tools that take ``network_def`` and the
+            weights apart; without it ``network_def`` is the TorchScript file too.
     """
+    scripted = "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)"
     spacing = config["spacing_mm"]
     preprocessing = _for_images(config["preprocessing"], spacing)
-    # MONAI Label puts a string under `image_path`, which MONAI's Spacingd takes for metadata.
-    preprocessing["transforms"].insert(1, {"_target_": "DeleteItemsd", "keys": "image_path"})
+    preprocessing["transforms"][:1] = _loading(preprocessing["transforms"][0])
     return {
         "imports": ["$import glob", "$import os"],
         "bundle_root": ".",
@@ -37,8 +40,8 @@ def inference_config(config: Mapping[str, Any]) -> dict[str, Any]:
         **_referred(config, preprocessing),
         "spacing_mm": spacing,
         "datalist": "$[{'image': path} for path in sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))]",
-        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
-        "network": "$@network_def.to(@device)",
+        "network_def": scripted if network is None else f"${network}",
+        "network": "$@network_def.to(@device)" if network is None else scripted,
         "preprocessing": preprocessing,
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
@@ -79,6 +82,18 @@ def _referred(config: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> di
     text = json.dumps([preprocessing, config["inferer"], config["postprocessing"]])
     names = [*ALWAYS_SHOWN, *REFERENCE.findall(text)]
     return {name: config[name] for name in dict.fromkeys(names) if name not in ("preprocessing", "spacing_mm")}
+
+
+def _loading(load: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the first step in parts: MONAI's Deploy SDK leaves ``LoadImaged`` out and has only what follows, and MONAI
+    Label puts a text under ``image_path``, which MONAI's ``Spacingd`` takes for metadata.
+    """
+    reading = {name: value for name, value in load.items() if name != "ensure_channel_first"}
+    return [
+        reading,
+        {"_target_": "EnsureChannelFirstd", "keys": "image"},
+        {"_target_": "DeleteItemsd", "keys": "image_path"},
+    ]
 
 
 def _for_images(preprocessing: Mapping[str, Any], spacing: Any) -> dict[str, Any]:

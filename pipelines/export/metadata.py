@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
@@ -10,6 +12,13 @@ from transforms.io.segment_codes import codes_as_json, segment_codes
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 VERSION = "0.1.0"
+# What running the configurations takes beside MONAI, torch and numpy: ignite for the engines, nibabel to read, scipy
+# and scikit-image for transforms and metrics, fire for MONAI's command line.
+REQUIRED_PACKAGES = ("nibabel", "pytorch-ignite", "scipy", "scikit-image", "fire")
+REFERENCES = (
+    "Luo et al., Semi-supervised medical image segmentation through dual-task consistency, AAAI 2021",
+    "Milletari et al., V-Net: fully convolutional neural networks for volumetric segmentation, 3DV 2016",
+)
 
 
 def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -30,21 +39,18 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "changelog": {VERSION: "exported from a training run"},
+        "changelog": {VERSION: _origin(record)},
         "monai_version": versions["monai"],
         "pytorch_version": versions["torch"].split("+")[0],
         "numpy_version": versions["numpy"],
-        "required_packages_version": {
-            "nibabel": versions["nibabel"],
-            "pytorch-ignite": versions["pytorch-ignite"],
-            "scipy": versions["scipy"],
-        },
+        "required_packages_version": _required_packages(versions),
         "name": name,
         "task": f"Segmentation of {', '.join(record['class_names'].values())}",
         "description": f"Dual-task network trained on {record['data'].get('name', 'a data set')}. {NOT_FOR_DIAGNOSIS}",
         "authors": "Concord contributors and whoever trained this model",
         "copyright": "Of the weights: whoever trained this model, within the terms of the training data",
-        "intended_use": NOT_FOR_DIAGNOSIS,
+        "intended_use": f"{NOT_FOR_DIAGNOSIS} {_use(config, record, modality)}",
+        "references": list(REFERENCES),
         "data_source": str(record["data"].get("name", "")),
         "data_type": "nibabel",
         "image_classes": f"{config['in_channels']} channel, {modality}, z-normalised",
@@ -67,7 +73,7 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
             },
             "outputs": {
                 "pred": {
-                    "type": "probabilities",
+                    "type": "image",
                     "format": "segmentation",
                     "num_channels": int(config["num_classes"]) + 1,
                     "spatial_shape": axes,
@@ -79,3 +85,23 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
             },
         },
     }
+
+
+def _required_packages(recorded: Mapping[str, str]) -> dict[str, str]:
+    """Give the versions that the run has recorded, else those that are installed where the bundle is made."""
+    found = {}
+    for name in REQUIRED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = recorded[name] if name in recorded else version(name)
+    return found
+
+
+def _origin(record: Mapping[str, Any]) -> str:
+    """Say what the bundle was exported from."""
+    data, iterations, seed = record["data"].get("name", "a data set"), record.get("iterations"), record.get("seed")
+    return f"exported from a training on {data}, {iterations} iterations, seed {seed}"
+
+
+def _use(config: Mapping[str, Any], record: Mapping[str, Any], modality: str) -> str:
+    names = ", ".join(record["class_names"].values())
+    return f"Segments {names} in {config['spatial_dims']}D {modality} like that of its training data."

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,19 +60,40 @@ def run_stock(bundle: Path, images: Path, output: Path, channels: int = 1) -> No
     Raises:
         RuntimeError: when it fails, with what it said last.
     """
-    bundle, images, output = bundle.resolve(), images.resolve(), output.resolve()
-    command = [sys.executable, "-m", "monai.bundle", "run"]
-    options = {
-        "config_file": bundle / "configs" / "inference.json",
-        "bundle_root": bundle,
-        "dataset_dir": images,
-        "output_dir": output,
-        "device": "$torch.device('cpu')",
-    }
+    images = images.resolve()
+    options = {"dataset_dir": str(images), "output_dir": str(output.resolve())}
     if channels > 1:
         options["datalist"] = json.dumps([{"image": sorted(map(str, images.glob("*.nii*")))}])
-    for name, value in options.items():
-        command += [f"--{name}", str(value)]
+    _run_bundle(bundle.resolve(), "inference.json", options)
+
+
+def run_stock_evaluation(bundle: Path, data: Path, output: Path, split: str = "test") -> None:
+    """Evaluate a bundle on labelled cases with ``python -m monai.bundle run``, where this project is absent.
+
+    Args:
+        bundle: the bundle's folder.
+        data: folder with a Decathlon ``dataset.json``, or with ``images`` and ``labels``.
+        output: folder for the CSV files.
+        split: list of ``dataset.json`` to take.
+
+    Raises:
+        RuntimeError: when it fails, with what it said last.
+    """
+    options = {"dataset_dir": str(data.resolve()), "output_dir": str(output.resolve()), "split": split}
+    _run_bundle(bundle.resolve(), "evaluate.json", options)
+
+
+def _run_bundle(bundle: Path, config: str, options: Mapping[str, str]) -> None:
+    """Run one of a bundle's configurations on the CPU, in a process that cannot import this project."""
+    given = {
+        "config_file": str(bundle / "configs" / config),
+        "bundle_root": str(bundle),
+        "device": "$torch.device('cpu')",
+        **options,
+    }
+    command = [sys.executable, "-m", "monai.bundle", "run"]
+    for name, value in given.items():
+        command += [f"--{name}", value]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "sitecustomize.py").write_text(_SITE, encoding="utf-8")
         done = subprocess.run(
@@ -89,19 +110,20 @@ def run_stock(bundle: Path, images: Path, output: Path, channels: int = 1) -> No
         raise RuntimeError(f"the exported bundle does not run with MONAI alone (status {done.returncode}):\n{said}")
 
 
-def compare_with_stock(run: Path, bundle: Path) -> MaskComparison:
+def compare_with_stock(run: Path, bundle: Path, trusted: Collection[str] = ()) -> MaskComparison:
     """Segment one synthetic image with the run's network here and with the exported bundle there.
 
     Args:
         run: the run folder.
         bundle: what was exported from it.
+        trusted: SHA-256 hashes of runs that may run any code.
 
     Raises:
         RuntimeError: when the bundle does not run, or leaves no mask of the image's shape.
     """
     import torch
 
-    predictor, facts = load_predictor(run, InferenceSettings(device=torch.device("cpu")))
+    predictor, facts = load_predictor(run, InferenceSettings(device=torch.device("cpu")), trusted)
     with tempfile.TemporaryDirectory() as folder:
         images, masks = Path(folder, "images"), Path(folder, "masks")
         files = [images / f"proof_{channel:04d}.nii.gz" for channel in range(facts.in_channels)]

@@ -16,7 +16,13 @@ import torch
 from networks.nets.dual_task_predictor import HEADS, DualTaskPredictor
 from networks.nets.flip_average import FlipAverage
 from pipelines.handlers.run_checkpoint import read_checkpoint
-from pipelines.prediction.bundle_parts import class_names, fill_network, grid_facts, in_our_order, with_our_reader
+from pipelines.prediction.bundle_parts import (
+    class_names,
+    fill_network,
+    grid_facts,
+    in_our_order,
+    with_our_reader,
+)
 from pipelines.prediction.predictor import Predictor
 from pipelines.runs.record import CONFIG_FILE, RUN_FILE
 from pipelines.trust.archive import unpacked
@@ -25,6 +31,8 @@ from pipelines.trust.bundle_scan import (
     INFERENCE_PARTS,
     METADATA_FILE,
     bundle_findings,
+    bundle_parts,
+    network_part,
     refuse_findings,
     run_findings,
     without_writers,
@@ -256,8 +264,8 @@ def _from_bundle(
         config = _with_settings(with_our_reader(without_writers(config)), settings)
         config["device"] = f"$torch.device('{settings.device}')"
         with _own_code_of(bundle if digest in trusted else None):
-            parser = _parser(parts_for(config, INFERENCE_PARTS))
-            network: Any = fill_network(parser.get_parsed_content("network_def"), bundle)
+            parser = _parser(bundle_parts(config))
+            network: Any = fill_network(parser.get_parsed_content(network_part(config)), bundle)
             parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
         told, grid = _told(config, settings), grid_facts(config, metadata, parts, bundle)
     except InputError:

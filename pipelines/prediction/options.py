@@ -48,12 +48,18 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         default=unset,
         help="test-time augmentation: axes to mirror, from 0; n axes cost 2^n passes",
     )
-    group.add_argument(
+    add_trust_argument(group)
+
+
+def add_trust_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--trust``, which every command has that makes what a bundle or a run folder describes."""
+    parser.add_argument(
         "--trust",
         nargs="+",
         metavar="SHA256",
-        default=unset,
-        help="let the bundle of this hash run any code as you; a refusal tells the hash. Only if you know who made it",
+        default=argparse.SUPPRESS,
+        help="let the bundle or run of this hash run any code as you; a refusal tells the hash. Only if you know who "
+        "made it",
     )
 
 
@@ -73,7 +79,16 @@ def check_inference_arguments(args: argparse.Namespace) -> None:
     flips = options.get("flips", [])
     if any(axis not in (0, 1, 2) for axis in flips) or len(set(flips)) < len(flips):
         raise InputError("--flips", "takes each of the axes 0, 1 and 2 at most once")
-    for digest in options.get("trust", ()):
+    check_trust_argument(args)
+
+
+def check_trust_argument(args: argparse.Namespace) -> None:
+    """Refuse what cannot be a hash.
+
+    Raises:
+        InputError: naming the option.
+    """
+    for digest in vars(args).get("trust", ()):
         if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
             raise InputError("--trust", f"takes the SHA-256 of a bundle, 64 hexadecimal digits, got {digest}")
 

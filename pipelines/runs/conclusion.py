@@ -18,6 +18,7 @@ from pipelines.prediction.evaluation import NSD_TOLERANCE_MM, evaluate_cases
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from pipelines.prediction.predictor import Predictor
 from pipelines.runs.record import CONFIG_FILE, RUN_FILE
+from pipelines.trust.fingerprint import bundle_sha256
 
 
 def conclude_run(run: Path, cohort: Cohort, device: torch.device) -> None:
@@ -31,13 +32,15 @@ def conclude_run(run: Path, cohort: Cohort, device: torch.device) -> None:
     """
     from pipelines.export.bundle_export import export_run
 
-    predictor, facts = load_predictor(run, InferenceSettings(device=device))
+    # The configuration has just run here: whatever it names of the user's own has done so already.
+    trusted = [bundle_sha256(run)]
+    predictor, facts = load_predictor(run, InferenceSettings(device=device), trusted)
     split = "test" if any(Keys.LABEL.value in entry for entry in cohort.test) else "validation"
     entries = [entry for entry in getattr(cohort, split) if Keys.LABEL.value in entry]
     report = CaseReport(cohort.class_names, NSD_TOLERANCE_MM, split=split, settings=facts.settings)
     evaluate_cases(entries, predictor, report, cohort.class_names)
     summary = report.summary() if entries else None
-    export_run(run, run / "bundle", summary)
+    export_run(run, run / "bundle", summary, trusted=trusted)
     if entries:
         say(report.format_table())
         write_run_report(run, predictor, entries, summary)

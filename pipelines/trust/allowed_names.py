@@ -151,6 +151,7 @@ _FREE = frozenset(
         *(f"math.{name}" for name in _MATH),
         *(f"os.path.{name}" for name in ("basename", "dirname", "exists", "isdir", "isfile", "join")),
         *("os.listdir", "os.getcwd", "glob.glob", "torch.backends.cudnn.is_available"),
+        "monai.networks.layers.SkipConnection",
     )
 )
 # Layers and optimisers; our own networks, losses and transforms, which these packages give as classes and nothing else.

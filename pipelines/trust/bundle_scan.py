@@ -44,10 +44,21 @@ def bundle_findings(config: Mapping[str, Any], metadata: Mapping[str, Any], fold
     file = folder / INFERENCE_FILE
     whole = scan_config(config, file, for_inference=False)
     # Masks are written by inference itself, after what writes them has been taken out.
-    made = scan_config(parts_for(without_writers(config), INFERENCE_PARTS), file, for_inference=True)
+    made = scan_config(bundle_parts(without_writers(config)), file, for_inference=True)
     known = {finding.id for finding in whole}
     found = [*whole, *(finding for finding in made if finding.id not in known)]
     return [*_links_out(folder), *found, *scan_data(metadata, folder / METADATA_FILE)]
+
+
+def bundle_parts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the entries of a bundle's configuration that inference makes, and what they refer to."""
+    return parts_for(config, (network_part(config), *INFERENCE_PARTS))
+
+
+def network_part(config: Mapping[str, Any]) -> str:
+    """Give the id of what the bundle runs: ``network`` where that is a TorchScript file, else ``network_def``."""
+    text = config.get("network")
+    return "network" if isinstance(text, str) and text.startswith("$torch.jit.load(") else "network_def"
 
 
 def run_findings(config: Mapping[str, Any], folder: Path) -> list[Finding]:

@@ -16,7 +16,8 @@ from typing import Any
 from pipelines.trust import allowed_names
 from pipelines.trust.finding import shown
 
-LONGEST, DEEPEST, LARGEST_POWER = 2000, 40, 64
+# A network written as one expression has thousands of characters; what makes trees deep is refused by their depth.
+LONGEST, DEEPEST, DEEPEST_TREE, LARGEST_POWER = 20_000, 40, 100, 64
 REFERENCES = "__local_refs"
 WEIGHT_SUFFIXES = (".pt", ".pth", ".ts")
 _REFERENCE = re.compile(r"@(?:\w*)(?:::\w*)*")
@@ -111,6 +112,8 @@ def parsed(text: str) -> ast.stmt:
         raise Refused("is no Python expression") from fault
     if len(body) != 1:
         raise Refused("is more than one statement, or none")
+    if _depth_of_tree(body[0]) > DEEPEST_TREE:
+        raise Refused("is nested too deeply")
     return body[0]
 
 
@@ -137,6 +140,15 @@ def _depth(source: str) -> int:
     rows = re.findall(r"(?:(?:[-+~]|\bnot\b|\blambda\b\s*:)\s*)+", source)
     longest = max((len(re.findall(r"[-+~]|not|lambda", row)) for row in rows), default=0)
     return max(deepest, longest)
+
+
+def _depth_of_tree(node: ast.AST) -> int:
+    """Count the levels of a syntax tree, without recursion."""
+    level, depth = [node], 0
+    while level:
+        level = [child for parent in level for child in ast.iter_child_nodes(parent)]
+        depth += 1
+    return depth
 
 
 class _Judge:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, load, verify_net_in_out
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, load, verify_net_in_out
 from monai.bundle.properties import InferProperties
 
+from pipelines.export.bundle_export import export_run, read_run
+from pipelines.export.bundle_logging import logging_faults
 from pipelines.export.stock_run import run_stock
+from pipelines.export.weight_forms import ONNX, allowed_difference
 from pipelines.infer import main
 
 TURN = np.deg2rad(11)
@@ -114,6 +119,91 @@ def test_monai_loads_the_network(bundle):
         probabilities = network(torch.randn(1, 1, 20, 33, 17))
     assert probabilities.shape == (1, 2, 20, 33, 17)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(1, 20, 33, 17))
+
+
+def test_monai_loads_weights_into_the_network_of_the_configuration(smoke_run, bundle, tmp_path, monkeypatch):
+    """From any folder, in the way of the model zoo's bundles."""
+    monkeypatch.chdir(tmp_path)
+    network = load(
+        bundle.name,
+        bundle_dir=str(bundle.parent),
+        workflow_type="inference",
+        device="cpu",
+    ).eval()
+    source = read_run(smoke_run.run).predictor
+    image = torch.randn(2, 1, 32, 48, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(image), source(image), rtol=0, atol=1e-5)
+
+
+def test_monai_exports_it_again(bundle, tmp_path):
+    """What the model zoo does with every bundle."""
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "again.ts"),
+        ckpt_file=str(bundle / "models" / "model.pt"),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        config_file=str(bundle / "configs" / "inference.json"),
+        bundle_root=str(bundle),
+        device="cpu",
+    )
+    extra = {"inference.json": ""}
+    again, first = torch.jit.load(tmp_path / "again.ts", _extra_files=extra), torch.jit.load(bundle / "models/model.ts")
+    image = torch.randn(1, 1, 32, 48, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(again.eval()(image), first.eval()(image), rtol=0, atol=1e-6)
+    assert json.loads(extra["inference.json"])["network"].startswith("$torch.jit.load")
+
+
+@pytest.mark.parametrize("file", ["inference.json", "evaluate.json"])
+def test_what_monai_label_and_the_deploy_sdk_ask_of_a_configuration(bundle, file):
+    """Spacingd takes every `image_...` key for metadata and dies of MONAI Label's `image_path`, a text."""
+    config = json.loads((bundle / "configs" / file).read_text())
+    steps = config["preprocessing"]["transforms"]
+    targets = [step["_target_"] for step in steps]
+    (deletion,) = (index for index, step in enumerate(steps) if step["_target_"] == "DeleteItemsd")
+    assert steps[deletion]["keys"] == "image_path"
+    assert targets[0] == "LoadImaged"
+    assert deletion < targets.index("Spacingd")
+    keys = {key for step in steps if step is not steps[deletion] for key in np.atleast_1d(step["keys"])}
+    keys |= {key for step in config["postprocessing"]["transforms"] for key in np.atleast_1d(step["keys"])}
+    assert keys <= {"image", "label", "pred"}
+    assert "'image_" not in config["datalist"]
+    assert {"bundle_root", "device", "network_def", "preprocessing", "postprocessing", "inferer"} <= set(config)
+    assert not any("@datalist" in json.dumps(config[part]) for part in ("preprocessing", "postprocessing", "inferer"))
+
+
+def test_monai_label_data_pass_the_preprocessing(bundle, images):
+    """With the key that MONAI Label adds to every case."""
+    parser = ConfigParser(json.loads((bundle / "configs" / "inference.json").read_text()))
+    path = str(images / "oblique.nii.gz")
+    prepared = parser.get_parsed_content("preprocessing")({"image": path, "image_path": path})
+    assert "image_path" not in prepared
+    assert prepared["image"].shape[0] == 1
+
+
+def test_monai_takes_the_logging_configuration(bundle):
+    assert logging_faults((bundle / "configs" / "logging.conf").read_text()) == []
+
+
+@pytest.mark.slow
+def test_onnxruntime_alone(smoke_run, tmp_path):
+    """The exported bundle's ONNX file, in a process without torch, MONAI and this project."""
+    export_run(smoke_run.run, tmp_path / "b", None, [ONNX])
+    image = torch.randn(2, 1, 21, 34, 18)
+    np.save(tmp_path / "image.npy", image.numpy())
+    code = (
+        "import sys, numpy, onnxruntime\n"
+        "session = onnxruntime.InferenceSession('b/models/model.onnx', providers=['CPUExecutionProvider'])\n"
+        "numpy.save('pred.npy', session.run(['pred'], {'image': numpy.load('image.npy')})[0])\n"
+        "assert not {'torch', 'monai', 'networks'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, timeout=300)
+    source = read_run(smoke_run.run).predictor
+    with torch.inference_mode():
+        expected = source(image)
+    found = torch.from_numpy(np.load(tmp_path / "pred.npy"))
+    assert float((found - expected).abs().max()) <= allowed_difference(ONNX, source, [image])
 
 
 def test_monai_checks_what_goes_in_and_out(bundle):

@@ -6,10 +6,14 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 
 import pytest
+import yaml
 
+from pipelines.export.bundle_export import read_run
 from pipelines.export.stock_run import MaskComparison
+from pipelines.export.weight_forms import OPTIONAL_FORMS
 from pipelines.export_bundle import main, write_zip
 
 
@@ -19,7 +23,7 @@ def proof(monkeypatch):
     found = {"differing": 3}
     monkeypatch.setattr(
         "pipelines.export.stock_run.compare_with_stock",
-        lambda run, bundle: MaskComparison(found["differing"], 9000, 800),
+        lambda run, bundle, trusted: MaskComparison(found["differing"], 9000, 800),
     )
     return found
 
@@ -47,6 +51,93 @@ def test_folder_and_zip(smoke_run, tmp_path, proof, capsys):
         if path.is_file():
             copy = tmp_path / "unpacked" / output.name / path.relative_to(output)
             assert copy.read_bytes() == path.read_bytes()
+
+
+def test_forms_on_demand(smoke_run, tmp_path, proof, capsys, monkeypatch):
+    """torch.export itself takes long; test_weight_forms.py shows what it gives."""
+
+    def save(network, path, example, texts):
+        path.write_bytes(b"recorded")
+
+    program = replace(OPTIONAL_FORMS["pt2"], save=save, load=lambda path: read_run(smoke_run.run).predictor)
+    monkeypatch.setitem(OPTIONAL_FORMS, "pt2", program)
+    assert export(smoke_run.run, tmp_path / "b", "--onnx", "--pt2") == 0
+    told = capsys.readouterr().out
+    card = (tmp_path / "b" / "docs" / "README.md").read_text()
+    for title, file in (("TorchScript", "model.ts"), ("ONNX", "model.onnx"), ("torch.export", "model.pt2")):
+        assert f"({title})" in told
+        assert f"| `models/{file}` |" in card
+        assert (tmp_path / "b" / "models" / file).is_file()
+    assert "3 of 9000 voxels differ (800 in the mask)" in card
+
+
+@pytest.mark.slow
+def test_every_form_for_real(smoke_run, tmp_path, capsys):
+    assert export(smoke_run.run, tmp_path / "b", "--onnx", "--pt2") == 0
+    assert "\nstock MONAI's mask of a synthetic image, against ours: 0 of" in capsys.readouterr().out
+
+
+def test_a_run_from_elsewhere(smoke_run, tmp_path, proof, capsys):
+    """It is exported when it is trusted by its hash, and nothing of it runs before that."""
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    code = f"$__import__('pathlib').Path({str(tmp_path / 'written')!r}).touch()"
+    config |= {"head": "mask", "network_def": {**config["network_def"], "dropout": f"{code} or 0.0"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    for target in ((), ("--to", "slicer-auto3dseg")):
+        assert export(run, tmp_path / "out" / "b", *target) == 2
+        told = capsys.readouterr().err
+        assert "config.yaml: network_def::dropout: asks for the attribute" in told
+        assert not (tmp_path / "written").exists()
+    assert export(run, tmp_path / "out" / "b", "--trust", "0" * 64) == 2
+    assert "pass --trust" in capsys.readouterr().err
+    assert export(run, tmp_path / "out" / "b", "--trust", "me") == 2
+    assert "--trust: takes the SHA-256 of a bundle" in capsys.readouterr().err
+    assert not (tmp_path / "written").exists()
+    assert export(run, tmp_path / "out" / "b", "--trust", re.findall(r"[0-9a-f]{64}", told)[0]) == 0
+    assert (tmp_path / "written").exists()
+    assert export(smoke_run.run, tmp_path / "out" / "c", "--trust", "0" * 64) == 2
+    assert "is of nothing that was given" in capsys.readouterr().err
+
+
+def test_a_form_that_differs_leaves_nothing(smoke_run, tmp_path, proof, capsys, monkeypatch):
+    onnx = OPTIONAL_FORMS["onnx"]
+    wrong = replace(onnx, load=lambda path: lambda image: onnx.load(path)(image) * 0.9)
+    monkeypatch.setitem(OPTIONAL_FORMS, "onnx", wrong)
+    assert export(smoke_run.run, tmp_path / "out" / "b", "--onnx") == 1
+    assert "the exported network (ONNX) differs from the trained one by" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_without_onnx(smoke_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.export.weight_forms.find_spec", lambda name: None)
+    assert export(smoke_run.run, tmp_path / "b", "--onnx") == 2
+    told = capsys.readouterr().err
+    assert told == "error: --onnx: needs onnx, onnxscript, onnxruntime: pip install onnx onnxscript onnxruntime\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_for_slicer(smoke_run, tmp_path, capsys):
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("head: mean", "head: mask"))
+    for options, status in (([], 0), ([], 2), (["--overwrite"], 0)):
+        assert export(run, tmp_path / "heart-v0.1.0", "--to", "slicer-auto3dseg", *options) == status
+    said = capsys.readouterr()
+    assert "network for 3D Slicer: equals the trained one within" in said.out
+    assert "holds a bundle; choose another folder or pass --overwrite" in said.err
+    with zipfile.ZipFile(tmp_path / "heart-v0.1.0.zip") as archive:
+        assert sorted(archive.namelist()) == [
+            f"heart-v0.1.0/{name}" for name in ("README.md", "labels.csv", "model.pt")
+        ]
+
+
+def test_what_slicer_cannot_take(smoke_run, tmp_path, capsys):
+    assert export(smoke_run.run, tmp_path / "b", "--to", "slicer-auto3dseg", "--onnx") == 2
+    assert export(smoke_run.run, tmp_path / "b", "--to", "slicer-auto3dseg") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error: --onnx: is a form of a bundle's network, and --to is slicer-auto3dseg"
+    assert second.startswith("error: --to slicer-auto3dseg: is for the mask head's probabilities")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_mask_is_a_fault_of_ours(smoke_run, tmp_path, proof, capsys):

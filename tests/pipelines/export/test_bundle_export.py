@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
+import yaml
 
 from pipelines.export import bundle_export
-from pipelines.export.bundle_export import export_run, replace_folder
+from pipelines.export.bundle_export import export_for_slicer, export_run, read_run, replace_folder
 from pipelines.export.metadata_rules import metadata_faults
+from pipelines.export.plain_network import plain_predictor
+from pipelines.export.weight_forms import ONNX, TORCHSCRIPT
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from transforms.io.input_error import InputError
 
+CONFIGS = ("metadata.json", "inference.json", "evaluate.json", "train.json", "multi_gpu_train.json", "logging.conf")
 FILES = {
-    *("LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md", "docs/proof.json"),
-    *("models/model.pt", "models/model.ts"),
+    *("LICENSE", "docs/README.md", "docs/proof.json", "models/model.pt", "models/model.ts"),
+    *(f"configs/{name}" for name in CONFIGS),
 }
 
 
@@ -28,7 +33,9 @@ def files(folder):
 @pytest.fixture(scope="module")
 def bundle(smoke_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports") / "heart_mr_segmentation"
-    assert export_run(smoke_run.run, folder, None) <= 1e-5
+    differences = export_run(smoke_run.run, folder, None)
+    assert set(differences) == {"model.pt", "model.ts"}
+    assert max(differences.values()) <= 1e-5
     return folder
 
 
@@ -40,15 +47,19 @@ def test_what_is_in_it(smoke_run, bundle):
     for name, digest in proof["sha256"].items():
         assert hashlib.sha256((bundle / "models" / name).read_bytes()).hexdigest() == digest
         assert digest in (bundle / "docs" / "README.md").read_text()
-    assert proof["network_largest_difference"] <= 1e-5
+    assert proof["network_largest_difference"] == max(proof["largest_difference"].values()) <= 1e-5
 
 
-def test_both_forms_of_the_weights(bundle):
+def test_both_forms_of_the_weights(smoke_run, bundle):
     weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    plain = plain_predictor(read_run(smoke_run.run).predictor).state_dict()
+    assert list(weights) == list(plain)
+    assert all(torch.equal(weights[name], value) for name, value in plain.items())
     extra = {"metadata.json": "", "inference.json": ""}
     scripted = torch.jit.load(bundle / "models" / "model.ts", _extra_files=extra)
+    trained = read_run(smoke_run.run).predictor.state_dict()
     for name, value in scripted.state_dict().items():
-        assert torch.equal(value, weights[name])
+        assert torch.equal(value, trained[name])
     configs = bundle / "configs"
     assert json.loads(extra["inference.json"]) == json.loads((configs / "inference.json").read_text())
     stored = json.loads(extra["metadata.json"])
@@ -68,18 +79,84 @@ def test_the_scripted_network_takes_any_size_and_any_head(smoke_run, bundle, sid
             torch.testing.assert_close(scripted(image), predictor.network(image), rtol=0, atol=1e-5)
 
 
-def test_a_network_that_changed_is_not_exported(smoke_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle_export, "_largest_difference", lambda *arguments: 1e-3)
-    with pytest.raises(RuntimeError, match="differs from the trained one by 0.001"):
-        export_run(smoke_run.run, tmp_path / "out" / "bundle", None)
+def test_every_form_is_written_compared_and_told(smoke_run, tmp_path, capsys):
+    differences = export_run(smoke_run.run, tmp_path / "bundle", None, [ONNX])
+    assert files(tmp_path / "bundle") == FILES | {"models/model.onnx"}
+    assert set(differences) == {"model.pt", "model.ts", "model.onnx"}
+    proof = json.loads((tmp_path / "bundle" / "docs" / "proof.json").read_text())
+    assert proof["largest_difference"] == differences
+    card = (tmp_path / "bundle" / "docs" / "README.md").read_text()
+    told = capsys.readouterr().out
+    for file, title in (("model.pt", "state_dict"), ("model.ts", "TorchScript"), ("model.onnx", "ONNX")):
+        assert f"| `models/{file}` | `{proof['sha256'][file]}` | {differences[file]:.2g} |" in card
+        assert f"exported network equals the trained one within {differences[file]:.2g} ({title})" in told
+
+
+def test_windows_that_the_plain_network_does_not_take(smoke_run, tmp_path):
+    """Then the TorchScript file is the network, for all."""
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "patch_size": [30, 30, 30]}))
+    bundle = tmp_path / "bundle"
+    assert set(export_run(run, bundle, None)) == {"model.ts"}
+    network = torch.jit.load(bundle / "models" / "model.ts")
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    inference = json.loads((bundle / "configs" / "inference.json").read_text())
+    assert inference["network_def"].startswith("$torch.jit.load")
+    assert inference["network"] == "$@network_def.to(@device)"
+    card = (bundle / "docs" / "README.md").read_text()
+    assert 'args_file={"bundle_root": "FOLDER/NAME"}' in card
+    assert "WHERE" not in card
+    predictor, facts = load_predictor(bundle, InferenceSettings(head="level_set"))
+    assert facts.settings["head"] == "level_set"
+
+
+@pytest.mark.parametrize("form", [TORCHSCRIPT, ONNX], ids=["TorchScript", "ONNX"])
+def test_a_network_that_changed_is_not_exported(smoke_run, tmp_path, monkeypatch, form):
+    wrong = replace(form, load=lambda path: lambda image: form.load(path)(image) + 1e-2)
+    monkeypatch.setattr(bundle_export, "TORCHSCRIPT", wrong if form is TORCHSCRIPT else TORCHSCRIPT)
+    with pytest.raises(RuntimeError, match=rf"\({form.title}\) differs from the trained one by 0\.01"):
+        export_run(smoke_run.run, tmp_path / "out" / "bundle", None, [wrong] if form is ONNX else [])
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_terms_of_the_data(smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"licence": "CC BY-SA 4.0\n(some | archive)"}))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "dataset_dir": str(tmp_path / "data")}))
+    export_run(run, tmp_path / "bundle", None)
+    assert files(tmp_path / "bundle") == FILES | {"docs/data_license.txt"}
+    assert "CC BY-SA 4.0 (some / archive)\n" in (tmp_path / "bundle" / "docs" / "data_license.txt").read_text()
+    assert "| terms | CC BY-SA 4.0 (some / archive) |" in (tmp_path / "bundle" / "docs" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("content", ["{", '{"labeled": 3}', "[]"])
+def test_splits_that_cannot_be_read(smoke_run, tmp_path, content):
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    (run / "splits.json").write_text(content)
+    with pytest.raises(InputError, match=r"splits\.json: cannot be read as the run's splits"):
+        export_run(run, tmp_path / "out" / "bundle", None)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_for_slicer(smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run.run, tmp_path / "run", ignore=shutil.ignore_patterns("bundle", "tensorboard"))
+    with pytest.raises(InputError, match="is for the mask head's probabilities; the run has head mean"):
+        export_for_slicer(run, tmp_path / "out" / "heart")
+    assert not (tmp_path / "out").exists()
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("head: mean", "head: mask"))
+    for _ in range(2):  # what is there is replaced
+        assert export_for_slicer(run, tmp_path / "out" / "heart") <= 1e-5
+    assert files(tmp_path / "out") == {f"heart/{name}" for name in ("model.pt", "labels.csv", "README.md")}
 
 
 def test_metadata_that_would_be_refused_is_not_exported(smoke_run, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_export, "bundle_metadata", lambda *arguments: {"version": 1})
     with pytest.raises(RuntimeError, match="would be refused: schema is missing"):
         export_run(smoke_run.run, tmp_path / "out" / "bundle", None)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_replaced(bundle, tmp_path):

@@ -55,9 +55,10 @@ def test_what_monai_asks_for(exported):
 
 def test_the_pipeline_of_the_run(config, exported):
     ours, theirs = config["preprocessing"]["transforms"], exported["preprocessing"]["transforms"]
-    assert [step["_target_"] for step in theirs if step["_target_"] != "DeleteItemsd"] == [
-        step["_target_"] for step in ours
-    ]
+    added = ["EnsureChannelFirstd", "DeleteItemsd"]
+    assert [step["_target_"] for step in theirs[:3]] == ["LoadImaged", *added]
+    assert [step["_target_"] for step in theirs if step["_target_"] not in added] == [step["_target_"] for step in ours]
+    assert "ensure_channel_first" not in theirs[0]
     assert all(step["keys"] == "image" for step in theirs if step["_target_"] != "DeleteItemsd")
     assert all("reader" not in step for step in theirs)
     spacing = next(step for step in theirs if step["_target_"] == "Spacingd")

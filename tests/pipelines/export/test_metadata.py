@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 import pytest
 
 from pipelines.export.metadata import bundle_metadata
@@ -46,6 +48,28 @@ def test_what_it_says():
     assert metadata["pytorch_version"] == "2.13.0"
     assert "not for diagnosis" in metadata["intended_use"]
     assert "not for diagnosis" in metadata["description"]
+
+
+def test_what_running_it_takes():
+    """Beside MONAI, torch and numpy, which have entries of their own; scikit-image keeps the largest components."""
+    packages = described()["required_packages_version"]
+    assert list(packages) == ["nibabel", "pytorch-ignite", "scipy", "scikit-image", "fire"]
+    assert packages["nibabel"] == VERSIONS["nibabel"]
+    assert packages["fire"] == version("fire")
+
+
+def test_a_package_that_is_not_installed_here_is_left_out(monkeypatch):
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("pipelines.export.metadata.version", absent)
+    assert list(described()["required_packages_version"]) == ["nibabel", "pytorch-ignite", "scipy"]
+
+
+def test_the_first_change():
+    metadata = described(name="hearts")
+    assert metadata["changelog"][metadata["version"]].startswith("exported from a training on hearts")
+    assert all(isinstance(reference, str) for reference in metadata["references"])
 
 
 def test_a_data_set_that_says_little():
