@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.integrity_record import FileRecord, measure_file, record_kind
+from pipelines.trust.fingerprint import file_sha256
 from transforms.io.atomic import write_text_atomic
 from transforms.io.input_error import InputError
 from transforms.io.verified_bytes import is_folder, require_readable
@@ -18,7 +19,6 @@ from transforms.io.verified_bytes import is_folder, require_readable
 VERSION = 1
 # A file that changes twice within a tick of the clock looks unchanged: what is younger is hashed again next time.
 SETTLED_AFTER_S = 2.0
-_BLOCK = 1 << 20
 
 Signature = list[list[Any]]
 
@@ -134,19 +134,8 @@ def _signature(parts: list[Path]) -> Signature:
 
 def _digest(path: Path, parts: list[Path]) -> str:
     if parts == [path]:
-        return _file_digest(path)
+        return file_sha256(path)
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(f"{part.name}\0{_file_digest(part)}\n".encode())
-    return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as source:
-            while block := source.read(_BLOCK):
-                digest.update(block)
-    except OSError as fault:
-        raise InputError(path, f"cannot be read: {fault.strerror}") from fault
+        digest.update(f"{part.name}\0{file_sha256(part)}\n".encode())
     return digest.hexdigest()

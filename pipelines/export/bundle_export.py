@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -34,6 +33,7 @@ from pipelines.export.weight_forms import (
 from pipelines.prediction.loading import load_network, read_record, read_run_config, refuse_other_hashes
 from pipelines.runs.record import SPLITS_FILE
 from pipelines.trust.bundle_scan import refuse_findings, run_findings
+from pipelines.trust.fingerprint import file_sha256
 from transforms.io.atomic import write_json_atomic, write_text_atomic
 from transforms.io.input_error import InputError
 
@@ -123,7 +123,7 @@ def export_run(
         for name, content in configs.items():
             write_json_atomic(work / "configs" / name, content)
         write_text_atomic(work / "configs" / "logging.conf", LOGGING_CONF)
-        hashes = {path.name: _sha256(path) for path in sorted((work / "models").iterdir())}
+        hashes = {path.name: file_sha256(path) for path in sorted((work / "models").iterdir())}
         terms = _terms(trained.config)
         if terms:
             write_text_atomic(work / TERMS_FILE, f"{trained.metadata['data_source']}: {terms}\n")
@@ -238,7 +238,3 @@ def replace_folder(work: Path, output: Path) -> None:
             raise InputError(output, "holds something that is no bundle; choose another folder")
         shutil.rmtree(output)
     work.replace(output)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,7 +7,6 @@ evaluates the bundle's expressions: call it only for a bundle that has been look
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import warnings
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.trust.config_files import read_config
 from pipelines.trust.finding import Finding, shown
+from pipelines.trust.fingerprint import file_sha256
 from transforms.io.input_error import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def hash_faults(folder: Path) -> list[Finding]:
     rows = dict(_CARD_ROW.findall(card.read_text(encoding="utf-8", errors="replace"))) if card.is_file() else {}
     if rows:
         told[card] = rows
-    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in weight_files(folder)}
+    files = {file.name: file_sha256(file) for file in weight_files(folder)}
     for source, hashes in told.items():
         for name, digest in files.items():
             if name not in hashes:

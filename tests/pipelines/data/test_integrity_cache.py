@@ -28,7 +28,7 @@ def scan(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Count how many files are hashed and measured; files need no time to settle."""
     count = {"hashed": 0, "measured": 0}
-    hash_file, measure = integrity_cache._file_digest, integrity_cache.measure_file
+    hash_file, measure = integrity_cache.file_sha256, integrity_cache.measure_file
 
     def counting_hash(path: Path) -> str:
         count["hashed"] += 1
@@ -38,7 +38,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         count["measured"] += 1
         return measure(path, as_label=as_label)
 
-    monkeypatch.setattr(integrity_cache, "_file_digest", counting_hash)
+    monkeypatch.setattr(integrity_cache, "file_sha256", counting_hash)
     monkeypatch.setattr(integrity_cache, "measure_file", counting_measure)
     monkeypatch.setattr(integrity_cache, "SETTLED_AFTER_S", -1.0)
     return count

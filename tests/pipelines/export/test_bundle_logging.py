@@ -6,24 +6,9 @@ import pytest
 from monai.bundle import workflows
 
 from pipelines.export.bundle_logging import logging_faults
+from pipelines.export.training_config import LOGGING_CONF
 
-GOOD = """[loggers]
-keys=root
-[handlers]
-keys=console
-[formatters]
-keys=full
-[logger_root]
-level=INFO
-handlers=console
-[handler_console]
-class=StreamHandler
-level=INFO
-formatter=full
-args=(sys.stdout,)
-[formatter_full]
-format=%(asctime)s - %(message)s
-"""
+GOOD = LOGGING_CONF  # what exports carry
 
 
 def refused_by_monai(text, folder):
