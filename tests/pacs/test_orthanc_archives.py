@@ -87,7 +87,7 @@ def test_a_real_series_comes_back_as_it_was(orthanc, tmp_path, way):
 def test_compressed_instances_stay_compressed(orthanc, tmp_path, way):
     from pydicom.encaps import encapsulate
 
-    data = make_instance("1.2.3", "1.2.3.4", 1, "1.2.840.10008.5.1.4.1.1.66.7")
+    data = make_instance("1.2.3", "1.2.3.4", 1)
     data.file_meta.TransferSyntaxUID = JPEGLSLossless
     data["PixelData"].is_undefined_length = True
     data.PixelData = encapsulate([b"\xff\xd8 not really \xff\xd9"])
