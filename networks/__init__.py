@@ -1,1 +1,1 @@
-"""What has parameters or gradients: layers < nets, and losses. Imports no other folder of this project."""
+"""What has parameters or gradients: layers < blocks < nets, and losses. Imports no other folder of this project."""

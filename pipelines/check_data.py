@@ -79,6 +79,9 @@ def _summary_lines(fingerprint: Mapping[str, Any]) -> list[str]:
     lines = [f"{fingerprint['name']}: {', '.join(fingerprint['modality']) or 'no modality given'}"]
     for split, count in summary["cases"].items():
         lines.append(f"  {split:<12}{count:>5} cases, {summary['labelled'].get(split, 0)} with a readable label")
+    if "raters" in summary:
+        rated = sum("raters" in case for case in fingerprint["cases"].values())
+        lines.append(f"  {'raters':<12}{summary['raters']:>5} noisy labels of {rated} cases")
     for name, unit in (("shape", "voxels"), ("spacing", "mm (pixels for pictures)")):
         if summary[name]:
             marks = ", ".join(f"{mark} {_times(values)}" for mark, values in summary[name].items())

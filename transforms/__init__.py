@@ -11,7 +11,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "foreground_patches": ["RandForegroundPatch", "RandForegroundPatchd"],
         "keep_largest": ["KeepLargestComponent", "KeepLargestComponentd"],
+        "majority_vote": ["MajorityVote", "MajorityVoted"],
+        "mind_features": ["MINDFeatures", "MINDFeaturesd"],
+        "rand_affine_bspline": ["RandAffineBSpline", "RandAffineBSplined"],
+        "rand_label_noise": ["RandLabelNoise", "RandLabelNoised"],
         "signed_distance_map": ["SignedDistanceMap", "SignedDistanceMapd"],
         "signed_distance_to_mask": ["SignedDistanceToMask", "SignedDistanceToMaskd"],
+        "staple": ["Staple", "Stapled"],
+        "weighted_vote": ["WeightedVote", "WeightedVoted"],
     },
 )

@@ -1,1 +1,1 @@
-"""Layers without learnable state: the only part of ``networks`` that transforms may use."""
+"""Layers, those without learnable state among them: the only part of ``networks`` that transforms may use."""

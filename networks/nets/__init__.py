@@ -8,5 +8,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "dual_task_predictor": ["DualTaskPredictor"],
         "dual_task_vnet": ["DualTaskOutput", "DualTaskVNet"],
         "flip_average": ["FlipAverage"],
+        "lraspp_mobilenet": ["LRASPPMobileNet"],
+        "softmax_predictor": ["SoftmaxPredictor"],
+        "upscaled_network": ["UpscaledNetwork"],
     },
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +9,8 @@ from monai.networks.layers.factories import Conv, Dropout
 from monai.networks.layers.utils import get_norm_layer
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
+
+from networks.layers.recomputation import recomputed
 
 SIZE_DIVISOR = 16
 ENCODER_CONVOLUTIONS = (1, 2, 3, 3, 3)
@@ -80,8 +78,7 @@ class ConvStage(nn.Module):
 
     @torch.jit.unused
     def _checkpointed(self, x: torch.Tensor) -> torch.Tensor:
-        recomputation = partial(_frozen_statistics, self)
-        return checkpoint(self._compute, x, use_reentrant=False, context_fn=lambda: (nullcontext(), recomputation()))
+        return recomputed(self, self._compute, x)
 
     def _compute(self, x: torch.Tensor) -> torch.Tensor:
         y = self.body(x)
@@ -117,6 +114,8 @@ class DualTaskVNet(nn.Module):
         ValueError: for ``spatial_dims`` other than 2 and 3, or numbers below one.
     """
 
+    PUBLISHED = ("left_atrium", "pancreas")
+
     def __init__(
         self,
         spatial_dims: int,
@@ -139,7 +138,7 @@ class DualTaskVNet(nn.Module):
             )
         if norm is None and not bias:
             raise ValueError("Without a norm the convolutions need their bias.")
-        self.spatial_dims = spatial_dims
+        self.spatial_dims, self.in_channels = spatial_dims, in_channels
         self.size_divisor = SIZE_DIVISOR
         widths = [filters * 2**level for level in range(len(ENCODER_CONVOLUTIONS))]
 
@@ -175,7 +174,7 @@ class DualTaskVNet(nn.Module):
         Raises:
             ValueError: for another variant.
         """
-        if variant not in ("left_atrium", "pancreas"):
+        if variant not in cls.PUBLISHED:
             raise ValueError(f"variant must be left_atrium or pancreas, got {variant}.")
         return cls(spatial_dims=3, in_channels=1, out_channels=1, filters=16, norm="batch", dropout=0.5)
 
@@ -233,23 +232,3 @@ def _crop_back(x: torch.Tensor, image: torch.Tensor, before: list[int]) -> torch
     for axis in range(len(before)):
         x = x.narrow(axis + 2, before[axis], image.shape[axis + 2])
     return x
-
-
-@contextmanager
-def _frozen_statistics(stage: nn.Module) -> Iterator[None]:
-    """Keep the second run from counting the same batch twice in the running statistics of batch norm: it gets copies of
-    them, which are then dropped.
-    """
-    norms = [module for module in stage.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    buffers = [dict(norm.named_buffers()) for norm in norms]
-    _replace_buffers(norms, [{name: buffer.clone() for name, buffer in kept.items()} for kept in buffers])
-    try:
-        yield
-    finally:
-        _replace_buffers(norms, buffers)
-
-
-def _replace_buffers(modules: Sequence[nn.Module], buffers: Sequence[dict[str, torch.Tensor]]) -> None:
-    for module, named in zip(modules, buffers, strict=True):
-        for name, buffer in named.items():
-            module.register_buffer(name, buffer)

@@ -9,7 +9,7 @@ from pipelines.console import say
 from pipelines.data.dataset import DataSet, read_dataset
 from pipelines.data.integrity import Report, check_dataset
 from pipelines.data.integrity_cache import default_cache
-from pipelines.data.splits import make_splits, write_splits
+from pipelines.data.splits import Splits, make_splits, write_splits
 from transforms.io.input_error import InputError
 
 
@@ -46,7 +46,8 @@ class Cohort:
     ) -> None:
         dataset, report = checked_dataset(Path(dataset_dir))
         _fits_network(dataset, num_classes)
-        self.splits = make_splits(dataset, labeled, validation, seed)
+        self.root = dataset.root
+        self.splits = self._split(dataset, labeled, validation, seed)
         for warning in report.warnings:
             say(f"warning: {warning}")
         self.fingerprint = report.fingerprint
@@ -58,10 +59,18 @@ class Cohort:
         self.unlabeled = self.splits.entries("unlabeled") if unlabeled else []
         self.validation = self.splits.entries("validation")
         self.test = self.splits.entries("test")
-        say(
-            f"{self.name}: {len(self.labeled)} labelled, {len(self.unlabeled)} unlabelled, "
-            f"{len(self.validation)} validation and {len(self.test)} test cases"
-        )
+        self._gather()
+        say(f"{self.name}: {self._told()}, {len(self.validation)} validation and {len(self.test)} test cases")
+
+    def _split(self, dataset: DataSet, labeled: int | None, validation: int | None, seed: int) -> Splits:
+        return make_splits(dataset, labeled, validation, seed)
+
+    def _gather(self) -> None:
+        """Make what a kind of cohort has beside the entries of its splits."""
+
+    def _told(self) -> str:
+        """Say what is learnt from."""
+        return f"{len(self.labeled)} labelled, {len(self.unlabeled)} unlabelled"
 
     @property
     def training(self) -> list[dict[str, Any]]:

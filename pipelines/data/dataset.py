@@ -30,6 +30,8 @@ class Case:
         label: absolute path, or None when the case has no label.
         patient: who was imaged, None when the data set does not say.
         extras: what else its entry holds (``presence``, ``raters``, ...), as it is written there.
+        raters: absolute path of each noisy label: what several raters drew, or what several atlases gave.
+        atlases: where each of ``raters`` comes from, in the same order; empty when the data set does not say.
     """
 
     case_id: str
@@ -37,6 +39,8 @@ class Case:
     label: Path | None = None
     patient: str | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
+    raters: tuple[Path, ...] = ()
+    atlases: tuple[str, ...] = ()
 
     @property
     def patient_id(self) -> str:
@@ -45,8 +49,8 @@ class Case:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All images, then the label when there is one."""
-        return self.images if self.label is None else (*self.images, self.label)
+        """All images, then the label when there is one, then the labels of the raters."""
+        return (*self.images, *(() if self.label is None else (self.label,)), *self.raters)
 
     def entry(self) -> dict[str, Any]:
         """Give the case as MONAI's loaders take it: ``image`` (one path or a list), ``label`` if any, ``case_id``."""
@@ -131,7 +135,9 @@ def scan_dataset(root: str | Path) -> tuple[DataSet, tuple[InputError, ...]]:
     cases = splits(root, content, faults)
     if not any(cases.values()) and not faults:
         raise InputError(root / DESCRIPTION, "lists no cases")
-    labels = _labels(root / DESCRIPTION, content, any(case.label for group in cases.values() for case in group))
+    labels = _labels(
+        root / DESCRIPTION, content, any(case.label or case.raters for group in cases.values() for case in group)
+    )
     modality = content.get("channel_names", content.get("modality"))
     dataset = DataSet(
         root=root,
@@ -265,13 +271,42 @@ def _decathlon_case(root: Path, split: str, where: str, entry: Any) -> Case:
     if label is not None and resolve_inside(root, label, subject) in images:
         raise InputError(subject, "names one file as both image and label")
     patient = entry.get("patient", entry.get("subject"))
+    raters = () if split == "unlabeled" else _raters(root, entry, subject)
+    taken = {*images, *(() if label is None else (resolve_inside(root, label, subject),))}
+    if taken & set(raters):
+        raise InputError(subject, f"names {sorted(taken & set(raters))[0].name} as a rater and as image or label too")
     return Case(
         case_id=stem_of(images[0]),
         images=images,
         label=None if label is None else resolve_inside(root, label, subject),
         patient=None if patient is None else str(patient),
         extras={key: value for key, value in entry.items() if key not in _CASE_KEYS},
+        raters=raters,
+        atlases=_atlases(entry, len(raters), subject) if raters else (),
     )
+
+
+def _raters(root: Path, entry: Mapping[str, Any], subject: str) -> tuple[Path, ...]:
+    """Give the files of ``"raters"``: labels of the same image by several raters or from several atlases."""
+    given = entry.get("raters")
+    given = [] if given is None else given
+    if not isinstance(given, list):
+        raise InputError(subject, 'its "raters" must be a list of label files')
+    raters = tuple(resolve_inside(root, rater, subject) for rater in given)
+    if len(set(raters)) < len(raters):
+        raise InputError(subject, f"names the rater {Counter(given).most_common(1)[0][0]} twice")
+    return raters
+
+
+def _atlases(entry: Mapping[str, Any], raters: int, subject: str) -> tuple[str, ...]:
+    """Give the name of each rater's atlas: one for all, one each, or none."""
+    given = entry.get("atlas")
+    if given is None:
+        return ()
+    names = [given] * raters if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != raters:
+        raise InputError(subject, f'its "atlas" must be one name, or a list of {raters} names: one for each rater')
+    return tuple(names)
 
 
 def _nnunet_splits(root: Path, content: Mapping[str, Any], faults: list[InputError]) -> dict[str, list[Case]]:

@@ -57,6 +57,7 @@ class _CheckedCase:
     """Those that could be read."""
     label: tuple[Path, FileRecord] | None
     hashes: Mapping[Path, str]
+    raters: tuple[tuple[Path, FileRecord], ...] = ()
 
 
 def check_dataset(dataset: DataSet, cache: Path | None = None, found_before: Sequence[InputError] = ()) -> Report:
@@ -78,6 +79,9 @@ def check_dataset(dataset: DataSet, cache: Path | None = None, found_before: Seq
         if item.label is not None:
             faults += label_faults(*item.label, dataset.labels)
         warnings += case_warnings(item.images, item.label)
+        for rater in item.raters:
+            faults += [*pair_faults(item.images[:1], rater), *label_faults(*rater, dataset.labels)]
+            warnings += case_warnings((), rater)
     faults += _kind_faults(checked)
     faults += _repetition_faults(dataset, checked)
     warnings += _set_warnings(dataset, checked)
@@ -90,7 +94,7 @@ def _check_case(cache: IntegrityCache, split: str, case: Case, faults: list[Inpu
     hashes: dict[Path, str] = {}
     readable: list[tuple[Path, FileRecord]] = []
     for path in case.files:
-        as_label = path == case.label
+        as_label = path not in case.images
         try:
             hashes[path] = cache.sha256(path)
         except InputError as fault:
@@ -102,7 +106,8 @@ def _check_case(cache: IntegrityCache, split: str, case: Case, faults: list[Inpu
         else:
             readable.append((path, record))
     label = next((pair for pair in readable if pair[0] == case.label), None)
-    return _CheckedCase(split, case, tuple(pair for pair in readable if pair[0] != case.label), label, hashes)
+    images, raters = (tuple(pair for pair in readable if pair[0] in paths) for paths in (case.images, set(case.raters)))
+    return _CheckedCase(split, case, images, label, hashes, raters)
 
 
 def _kind_faults(checked: Sequence[_CheckedCase]) -> list[InputError]:
@@ -164,7 +169,11 @@ def _set_warnings(dataset: DataSet, checked: Sequence[_CheckedCase]) -> list[str
             low, high = ("x".join(f"{value:.3g}" for value in bound) for bound in (spacings.min(0), spacings.max(0)))
             told.append(f"{dataset.root}: spacings differ widely between images, from {low} to {high} mm")
     in_training = {
-        value for item in checked if item.split == "training" and item.label for value in item.label[1].counts
+        value
+        for item in checked
+        if item.split == "training"
+        for _, record in (*item.raters, *([item.label] if item.label else []))
+        for value in record.counts
     }
     for value, name in dataset.labels.items():
         if value and in_training and value not in in_training:
@@ -189,6 +198,8 @@ def _fingerprint(dataset: DataSet, checked: Sequence[_CheckedCase]) -> dict[str,
             shown |= {"channels": _channels(item), "intensity": [dict(record.intensity) for _, record in item.images]}
         if item.label is not None:
             shown["label_fractions"] = _fractions(item.label[1], dataset.labels)
+        if item.case.raters:
+            shown["raters"] = len(item.case.raters)
         cases[item.case.case_id] = shown
     identity = [dataset.modality, sorted(dataset.labels.items())]
     identity += [[case_id, case["split"], sorted(case["files"].items())] for case_id, case in sorted(cases.items())]
@@ -219,6 +230,7 @@ def _summary(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             fractions.setdefault(name, []).append(value)
     return {
         "cases": dict(Counter(case["split"] for case in cases)),
+        **({"raters": raters} if (raters := sum(case.get("raters", 0) for case in cases)) else {}),
         "labelled": dict(Counter(case["split"] for case in cases if "label_fractions" in case)),
         "shape": _range([case["shape"] for case in grids]),
         "spacing": _range([case["spacing"] for case in grids]),

@@ -20,6 +20,7 @@ import numpy as np
 
 from pipelines.data.phantom_atrium import draw_atrium
 from pipelines.data.phantom_ct_organ import draw_ct_organ
+from pipelines.data.phantom_raters import draw_raters
 from pipelines.data.phantom_shapes import Array
 from pipelines.data.phantom_two_class import draw_two_class
 from transforms.io.atomic import atomic_path, write_json_atomic
@@ -42,6 +43,7 @@ class PhantomKind:
         spacing_mm: millimetres per voxel, same order, when nobody asks for another.
         file_ending: of images and labels; ``.png`` rescales the image to 8 bit and forgets the spacing.
         draw: (generator, shape, spacing in mm) -> (image, label), both of ``shape``.
+        raters: whether training cases have labels of several raters of known, differing quality too.
     """
 
     summary: str
@@ -51,6 +53,7 @@ class PhantomKind:
     spacing_mm: tuple[float, ...]
     file_ending: str
     draw: Callable[[np.random.Generator, Sequence[int], Sequence[float]], tuple[Array, Array]]
+    raters: bool = False
 
 
 KINDS: dict[str, PhantomKind] = {
@@ -90,6 +93,26 @@ KINDS: dict[str, PhantomKind] = {
         file_ending=".nii.gz",
         draw=draw_two_class,
     ),
+    "raters": PhantomKind(
+        summary="left atrium as atrium, 3D, with labels of five raters from careful to careless",
+        modality="MRI",
+        labels=("left atrium cavity",),
+        shape=(50, 45, 28),
+        spacing_mm=(2.0, 2.0, 2.0),
+        file_ending=".nii.gz",
+        draw=draw_atrium,
+        raters=True,
+    ),
+    "raters2d": PhantomKind(
+        summary="left atrium as atrium2d, 2D, with labels of five raters",
+        modality="MRI",
+        labels=("left atrium cavity",),
+        shape=(100, 90),
+        spacing_mm=(1.0, 1.0),
+        file_ending=".png",
+        draw=draw_atrium,
+        raters=True,
+    ),
 }
 
 
@@ -101,11 +124,13 @@ class Phantom:
         image: (X, Y[, Z]) int16; x to the patient's left, y to the back, z to the head.
         label: (X, Y[, Z]) uint8, 0 and the classes.
         spacing_mm: millimetres per voxel, same order.
+        raters: what several raters made of ``label``; () for most kinds.
     """
 
     image: Array
     label: Array
     spacing_mm: tuple[float, ...]
+    raters: tuple[Array, ...] = ()
 
     @property
     def affine(self) -> Array:
@@ -156,7 +181,7 @@ def make_case(
     spacing = _checked_spacing(kind, found, spacing_mm)
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), number])
     image, label = found.draw(rng, voxels, spacing)
-    return Phantom(image, label, spacing)
+    return Phantom(image, label, spacing, tuple(draw_raters(label, rng)) if found.raters else ())
 
 
 def _checked_shape(name: str, kind: PhantomKind, shape: Sequence[int] | None) -> tuple[int, ...]:
@@ -266,20 +291,22 @@ def make_cohort(
     counts = share_cases(cases, labeled=labeled, unlabeled=unlabeled, validation=validation, test=test)
     ending = choose_ending(kind, file_ending)
     parts = [(part, number) for number, part in enumerate(_repeat(counts), start=1)]
-    listed: dict[str, list[dict[str, str]]] = {part: [] for part in counts}
+    listed: dict[str, list[dict[str, Any]]] = {part: [] for part in counts}
     listing = root / "dataset.json"
     for part, number in watch(parts):
         phantom = make_case(kind, number, seed=seed, shape=shape, spacing_mm=spacing_mm)
         if number == 1:
             listing.unlink(missing_ok=True)
         name = f"{kind}_{number:04d}{ending}"
-        entry = {"image": f"./images/{name}"}
+        entry: dict[str, Any] = {"image": f"./images/{name}"}
         _write(root / "images" / name, phantom.image, phantom)
         if part == "unlabeled":
             (root / "labels" / name).unlink(missing_ok=True)
         else:
             entry["label"] = f"./labels/{name}"
             _write(root / "labels" / name, phantom.label, phantom)
+        if part == "training" and phantom.raters:
+            entry |= _write_raters(root, f"{kind}_{number:04d}", ending, phantom)
         listed[part].append(entry)
     write_json_atomic(listing, _description(kind, found, seed, listed))
     return listing
@@ -303,7 +330,7 @@ def choose_ending(name: str, ending: str | None) -> str:
     return ending
 
 
-def _description(name: str, kind: PhantomKind, seed: int, listed: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
+def _description(name: str, kind: PhantomKind, seed: int, listed: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """What ``dataset.json`` says; parts without a case are left out, except training and test."""
     return {
         "name": f"{name} phantom",
@@ -316,6 +343,14 @@ def _description(name: str, kind: PhantomKind, seed: int, listed: dict[str, list
         "numTest": len(listed["test"]),
         **{part: entries for part, entries in listed.items() if entries or part in ("training", "test")},
     }
+
+
+def _write_raters(root: Path, case: str, ending: str, phantom: Phantom) -> dict[str, list[str]]:
+    """Write the labels of all raters and give what the case's entry says of them."""
+    names = [f"rater{number}" for number in range(1, len(phantom.raters) + 1)]
+    for name, label in zip(names, phantom.raters, strict=True):
+        _write(root / "raters" / f"{case}_{name}{ending}", label, phantom)
+    return {"raters": [f"./raters/{case}_{name}{ending}" for name in names], "atlas": names}
 
 
 def _write(path: Path, array: Array, phantom: Phantom) -> None:

@@ -62,17 +62,37 @@ def make_splits(dataset: DataSet, labeled: int | None, validation: int | None, s
     kept = {case.case_id for case in keep}
     rest = [case.without_label() for case in dataset.training if case.case_id not in kept]
     unlabeled = [*rest, *(case.without_label() for case in dataset.unlabeled)]
-    chosen = list(dataset.validation)
-    if chosen and validation and validation != len(chosen):
-        raise InputError(
-            "--validation", f"is {validation}, but the data set lists its own {len(chosen)} validation cases"
-        )
-    if not chosen and validation:
-        chosen = _draw_validation(keep, validation, seed)
+    chosen = _chosen_validation(dataset, keep, validation, seed)
+    if not dataset.validation:
         patients = {case.patient_id for case in chosen}
         keep = [case for case in keep if case.patient_id not in patients]
         unlabeled = [case for case in unlabeled if case.patient_id not in patients]
     splits = Splits(tuple(keep), tuple(unlabeled), tuple(chosen), dataset.test)
+    _refuse_shared_patients(splits)
+    return splits
+
+
+def make_rater_splits(dataset: DataSet, validation: int | None, seed: int) -> Splits:
+    """Divide a data set for learning from noisy labels.
+
+    Args:
+        dataset: the data set; its training cases with ``raters`` are learned from, whether or not they have an expert's
+            label. Where no case has raters, those with a label are.
+        validation: so many cases with an expert's label are taken out of them, as :func:`make_splits` does.
+        seed: of that draw.
+
+    Raises:
+        InputError: when there is nothing to learn from, and as :func:`make_splits`.
+    """
+    keep = [case for case in dataset.training if case.raters] or [case for case in dataset.training if case.label]
+    if not keep:
+        raise InputError(dataset.root, 'has no training case with "raters" or a label')
+    chosen = _chosen_validation(dataset, [case for case in keep if case.label], validation, seed)
+    patients = {case.patient_id for case in chosen}
+    keep = [case for case in keep if case.patient_id not in patients]
+    if not keep:
+        raise InputError("--validation", "takes every case; at least 1 must stay to learn from")
+    splits = Splits(tuple(keep), (), tuple(chosen), dataset.test)
     _refuse_shared_patients(splits)
     return splits
 
@@ -152,6 +172,14 @@ def _check_labeled(dataset: DataSet, labeled: int | None, available: int) -> Non
         raise InputError(dataset.root, "has no training case with a label")
     if labeled is not None and labeled > available:
         raise InputError("--labeled", f"is {labeled}, but {dataset.root} has {available} training cases with a label")
+
+
+def _chosen_validation(dataset: DataSet, labeled: Sequence[Case], validation: int | None, seed: int) -> list[Case]:
+    """Give the data set's own validation cases or, when it lists none, ``validation`` of the ``labeled`` ones."""
+    own = list(dataset.validation)
+    if own and validation and validation != len(own):
+        raise InputError("--validation", f"is {validation}, but the data set lists its own {len(own)} validation cases")
+    return _draw_validation(labeled, validation, seed) if validation and not own else own
 
 
 def _draw_validation(labeled: Sequence[Case], count: int, seed: int) -> list[Case]:

@@ -2,4 +2,10 @@
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(__name__, submod_attrs={"dual_task_trainer": ["DualTaskTrainer"]})
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "data_parameter_trainer": ["DataParameterTrainer"],
+        "dual_task_trainer": ["DualTaskTrainer"],
+    },
+)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
-from monai.engines.trainer import Trainer
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,20 +13,14 @@ from networks.nets.dual_task_vnet import DualTaskOutput
 from pipelines.data.seeds import derive_seed
 from pipelines.engines.distributed import mean_over_processes
 from pipelines.engines.ramps import published_ramp
-from pipelines.handlers.norm_recalibration import NormRecalibration
-from pipelines.handlers.run_checkpoint import RunCheckpoint
-from pipelines.handlers.stop_signals import StopSignals
-from pipelines.handlers.validation import Validation
+from pipelines.engines.resumable_trainer import DROPOUT_STREAM, ResumableTrainer, refuse_single_values
 from pipelines.keys import Keys
 from transforms.io.input_error import InputError
-
-DROPOUT_STREAM = 3
-PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Consistency = Callable[[DualTaskOutput, torch.Tensor, int], torch.Tensor]
 
 
-class DualTaskTrainer(Trainer):
+class DualTaskTrainer(ResumableTrainer):
     """Train a dual-task network on batches of labelled and unlabelled samples.
 
     One iteration minimises ``mask_loss + level_set_weight * level_set_loss + weight(t) * consistency``: the first two
@@ -92,15 +83,8 @@ class DualTaskTrainer(Trainer):
         seed: int = 0,
         train_handlers: Sequence[Any] | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision}.")
         super().__init__(
-            device=device,
-            max_epochs=max_epochs,
-            data_loader=train_data_loader,
-            epoch_length=epoch_length,
-            decollate=False,
-            handlers=None,
+            device, max_epochs, epoch_length, iterations, train_data_loader, precision, channels_last, train_handlers
         )
         self.network = network
         self.optimizer = optimizer
@@ -110,41 +94,9 @@ class DualTaskTrainer(Trainer):
         self.level_set_weight = level_set_weight
         self.consistency_weight = consistency_weight
         self.ramp = ramp
-        self.iterations = iterations
         self.max_gradient_norm = max_gradient_norm
-        self.autocast_dtype = PRECISIONS[precision]
-        self.gradient_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-        self.channels_last = channels_last
         self.separate_streams = separate_streams
         self.seed = seed
-        self._load: Callable[[Engine], None] = _start_anew
-        # The first of all handlers, so that the others find the iteration that the run goes on from.
-        self.add_event_handler(Events.STARTED, lambda engine: self._load(engine))
-        self.add_event_handler(Events.ITERATION_COMPLETED, _stop_at_last_iteration)
-        self._register_handlers(train_handlers or [])
-
-    def keep_in(self, checkpoint: RunCheckpoint, selection: Validation, recalibration: NormRecalibration) -> None:
-        """Save the run's state in ``checkpoint``, and the best of ``selection`` too; stop well on signals.
-
-        What is attached here acts after all other handlers, so that what is saved is complete; only the state of an
-        interrupted run is loaded before they act.
-        """
-
-        def load(engine: Engine) -> None:
-            checkpoint.load(engine)
-            if engine.state.iteration >= self.iterations or selection.is_exhausted:
-                engine.terminate()
-
-        self._load = load
-        selection.checkpoint = checkpoint
-        recalibration.attach(self)
-        checkpoint.attach(self)
-        StopSignals(checkpoint, selection).attach(self)
-
-    def run(self) -> None:  # type: ignore[override]
-        """Train until ``iterations``, going on from the state that a handler has loaded, if any."""
-        # MONAI's Trainer makes a scaler of its own here; ours has to outlive an interruption.
-        super(Trainer, self).run()
 
     def _iteration(self, engine: DualTaskTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
         iteration = engine.state.iteration - 1
@@ -155,17 +107,12 @@ class DualTaskTrainer(Trainer):
         sdf = self._to_device(batchdata[Keys.SDF.value]) if Keys.SDF.value in batchdata else None
 
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast(), _refuse_single_values():
+        with self._autocast(), refuse_single_values():
             output = self._forward(image, label.shape[0])
             plain = self._to_device(batchdata[Keys.PLAIN.value]) if Keys.PLAIN.value in batchdata else image
             terms = self._losses(output, plain, label, sdf, iteration)
         loss, terms = terms["loss"], mean_over_processes(terms)
-        if not torch.isfinite(terms["loss"]):
-            raise InputError(
-                "training",
-                f"the loss is {terms['loss'].item()} at iteration {engine.state.iteration}; lower the learning rate "
-                "(--set learning_rate=...) or clip gradients (--set max_gradient_norm=1). What is on disk is sound",
-            )
+        self.refuse_non_finite(terms["loss"])
         self.gradient_scaler.scale(loss).backward()
         if self.max_gradient_norm is not None:
             self.gradient_scaler.unscale_(self.optimizer)
@@ -222,39 +169,3 @@ class DualTaskTrainer(Trainer):
             loss = loss + 0.5**level * self.mask_loss(logits[:labeled], target)
             total += 0.5**level
         return loss / total
-
-    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        tensor = tensor.to(self.state.device, non_blocking=True)
-        if self.channels_last:
-            layout = torch.channels_last_3d if tensor.dim() == 5 else torch.channels_last
-            tensor = tensor.contiguous(memory_format=layout)
-        return tensor
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.state.device.type, dtype=self.autocast_dtype)
-
-
-@contextmanager
-def _refuse_single_values() -> Iterator[None]:
-    """Say in the user's terms that batch norm has but one voxel of one sample to take statistics from."""
-    try:
-        yield
-    except ValueError as fault:
-        if "more than 1 value per channel" not in str(fault):
-            raise
-        raise InputError(
-            "patch_size",
-            "one sample is one voxel at the network's coarsest level, which batch norm cannot standardise; take larger "
-            "patches, more samples per batch, or --set network_def::norm=null --set network_def::bias=true",
-        ) from fault
-
-
-def _start_anew(engine: Engine) -> None:
-    """Without a checkpoint there is nothing to go on from."""
-
-
-def _stop_at_last_iteration(engine: Engine) -> None:
-    if engine.state.iteration >= engine.iterations:  # type: ignore[attr-defined]
-        engine.terminate()

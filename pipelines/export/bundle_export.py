@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 import bundles
-from networks.nets.dual_task_predictor import DualTaskPredictor
 from pipelines.console import say
 from pipelines.export.evaluation_config import evaluation_config
 from pipelines.export.inference_config import inference_config
@@ -30,6 +29,7 @@ from pipelines.export.weight_forms import (
     plain_form,
     proof_images,
 )
+from pipelines.prediction.class_predictor import ClassPredictor, class_predictor
 from pipelines.prediction.loading import load_network, read_record, read_run_config, refuse_other_hashes
 from pipelines.runs.record import SPLITS_FILE
 from pipelines.trust.bundle_scan import refuse_findings, run_findings
@@ -54,7 +54,7 @@ class TrainedRun:
 
     config: dict[str, Any]
     record: dict[str, Any]
-    predictor: DualTaskPredictor
+    predictor: ClassPredictor
     metadata: dict[str, Any]
 
 
@@ -75,7 +75,7 @@ def read_run(run: Path, trusted: Collection[str] = ()) -> TrainedRun:
     record = read_record(run)
     best = run / "checkpoints" / "best.pt"
     network = load_network(config, best if best.is_file() else run / "checkpoints" / "last.pt")
-    predictor = DualTaskPredictor(network, k=float(config["k"]), head=config["head"]).eval()
+    predictor = class_predictor(network, config).eval()
     metadata = bundle_metadata(config, record, run.resolve().name)
     faults = metadata_faults(metadata)
     if faults:
@@ -173,10 +173,11 @@ def _write_weights(
     folder.mkdir()
     # Where it has no plain form, these are the names that the TorchScript network has.
     torch.save(trained.predictor.state_dict(), folder / "model.pt")
-    images = proof_images(trained.config["patch_size"], trained.config["in_channels"])
+    window, channels = trained.config["patch_size"], trained.config["in_channels"]
     texts = {name: configs[name] for name in ("metadata.json", "inference.json")}
     differences = {}
     for form in filter(None, forms):
+        images = proof_images(window, channels, any_size=form.any_size)
         form.save(trained.predictor, folder / form.file, images[0], texts)
         difference = largest_difference(trained.predictor, form.load(folder / form.file), images)
         if difference > form.tolerance and difference > allowed_difference(form, trained.predictor, images):

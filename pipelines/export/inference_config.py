@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.prediction.class_predictor import head_of
+
 ALWAYS_SHOWN = ("in_channels", "num_classes", "patch_size", "overlap", "head")
 REFERENCE = re.compile(r"@(\w+)")
 
@@ -81,7 +83,8 @@ def _referred(config: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> di
     """Give the plain values that preprocessing, inferer and postprocessing refer to, whatever a bundle calls them."""
     text = json.dumps([preprocessing, config["inferer"], config["postprocessing"]])
     names = [*ALWAYS_SHOWN, *REFERENCE.findall(text)]
-    return {name: config[name] for name in dict.fromkeys(names) if name not in ("preprocessing", "spacing_mm")}
+    told = {**config, "head": head_of(config)}
+    return {name: told[name] for name in dict.fromkeys(names) if name not in ("preprocessing", "spacing_mm")}
 
 
 def _loading(load: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
+from pipelines.export.method_words import description, references
 from transforms.io.segment_codes import codes_as_json, segment_codes
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -15,10 +16,6 @@ VERSION = "0.1.0"
 # What running the configurations takes beside MONAI, torch and numpy: ignite for the engines, nibabel to read, scipy
 # and scikit-image for transforms and metrics, fire for MONAI's command line.
 REQUIRED_PACKAGES = ("nibabel", "pytorch-ignite", "scipy", "scikit-image", "fire")
-REFERENCES = (
-    "Luo et al., Semi-supervised medical image segmentation through dual-task consistency, AAAI 2021",
-    "Milletari et al., V-Net: fully convolutional neural networks for volumetric segmentation, 3DV 2016",
-)
 
 
 def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -30,6 +27,7 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
         name: display name.
     """
     versions = record["versions"]
+    data_name = record["data"].get("name", "a data set")
     modality = ", ".join(record["data"].get("modality", [])) or "image"
     classes = {"0": "background", **record["class_names"]}
     codes = segment_codes(
@@ -46,11 +44,11 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
         "required_packages_version": _required_packages(versions),
         "name": name,
         "task": f"Segmentation of {', '.join(record['class_names'].values())}",
-        "description": f"Dual-task network trained on {record['data'].get('name', 'a data set')}. {NOT_FOR_DIAGNOSIS}",
+        "description": f"{description(config)} trained on {data_name}. {NOT_FOR_DIAGNOSIS}",
         "authors": "Concord contributors and whoever trained this model",
         "copyright": "Of the weights: whoever trained this model, within the terms of the training data",
         "intended_use": f"{NOT_FOR_DIAGNOSIS} {_use(config, record, modality)}",
-        "references": list(REFERENCES),
+        "references": references(config),
         "data_source": str(record["data"].get("name", "")),
         "data_type": "nibabel",
         "image_classes": f"{config['in_channels']} channel, {modality}, z-normalised",

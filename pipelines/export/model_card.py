@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
+from pipelines.export.method_words import batch_words, capitalised, has_noisy_labels, network_words, training_words
+from pipelines.prediction.class_predictor import SOFTMAX, head_of
 
 CARD_METRICS = (
     ("dice", "Dice"),
@@ -125,7 +127,7 @@ def model_card(
         "Limits": _LIMITS,
         "How to run": _how_to_run(metadata, evidence),
         "Files": _files(evidence),
-        "References": "\n".join(f"- {reference}" for reference in metadata.get("references", ())),
+        "References": "\n".join(f"- {reference}" for reference in metadata.get("references") or ["none told"]),
         "License": f"The bundle: Apache-2.0, see `LICENSE`. {metadata['copyright']}.",
     }
     told = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
@@ -135,7 +137,15 @@ def model_card(
 def _overview(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     return f"""{metadata["task"]}.
 
-A V-Net with two heads, mask and signed distance map, trained {_method(config)} and exported as
+{_network(config)}"""
+
+
+def _network(config: Mapping[str, Any]) -> str:
+    words = capitalised(network_words(config))
+    if head_of(config) == SOFTMAX:
+        return f"""{words}, trained {training_words(config)} and exported as
+one network that gives class probabilities (softmax of its logits)."""
+    return f"""{words}, trained {training_words(config)} and exported as
 one network that gives class probabilities from the `{config["head"]}` head; set the attribute `head` of the loaded
 TorchScript network to `mask`, `level_set` or `mean` for another."""
 
@@ -155,7 +165,7 @@ def _training(config: Mapping[str, Any], record: Mapping[str, Any], metadata: Ma
     return f"""| | |
 |---|---|
 | grid | {config["spacing_mm"]} mm, windows of {config["patch_size"]} voxels |
-| batch | {config.get("labeled_per_batch", "?")} labelled, {config.get("unlabeled_per_batch", "?")} unlabelled windows |
+| batch | {batch_words(config)} |
 | optimiser | {_optimiser(config)} |
 | trained | {record.get("iterations", "?")} iterations, seed {record["seed"]}, {_time(record)} |
 | with | torch {metadata["pytorch_version"]}, MONAI {metadata["monai_version"]} |"""
@@ -178,22 +188,15 @@ def _how_to_run(metadata: Mapping[str, Any], evidence: Evidence) -> str:
     return f"Needs `torch`, `monai`, {packages}.\n\n{_COMMANDS}\n\n{_forms(evidence)}".rstrip()
 
 
-def _method(config: Mapping[str, Any]) -> str:
-    """Say how it was trained, by the loss that unlabelled scans had a part in."""
-    consistency = config.get("consistency")
-    if not consistency:
-        return "from labelled scans alone"
-    if str(consistency.get("_target_", "")).endswith("TeacherAgrees"):
-        return "with a mean teacher (Tarvainen and Valpola, NeurIPS 2017)"
-    return "by dual-task consistency (Luo et al., AAAI 2021)"
-
-
 def _protocol(cases: Mapping[str, int], config: Mapping[str, Any]) -> str:
     if not cases:
         return "not recorded"
     used = "" if config.get("use_unlabeled", True) else " (not used)"
+    trained = f"{cases.get('labeled', 0)} cases with labels and {cases.get('unlabeled', 0)} without{used}"
+    if has_noisy_labels(config):
+        trained = f"{cases.get('labeled', 0)} cases with noisy labels"
     return (
-        f"{cases.get('labeled', 0)} cases with labels and {cases.get('unlabeled', 0)} without{used} to train on, "
+        f"{trained} to train on, "
         f"{cases.get('validation', 0)} to choose the weights, {cases.get('test', 0)} to test; split by patient"
     )
 

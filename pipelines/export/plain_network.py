@@ -11,6 +11,12 @@ from torch import nn
 
 from networks.nets.dual_task_predictor import DualTaskPredictor
 from networks.nets.dual_task_vnet import SIZE_DIVISOR, ConvStage, DualTaskVNet
+from networks.nets.lraspp_mobilenet import LRASPPMobileNet
+from networks.nets.softmax_predictor import SoftmaxPredictor
+from networks.nets.upscaled_network import UpscaledNetwork
+from pipelines.export.channel_mixing import Convolution, as_convolution, mixing, weights_of
+from pipelines.export.plain_mobile_network import plain_mobile_network
+from pipelines.prediction.class_predictor import ClassPredictor
 
 # What a module is built with; what is not named here has no part in the network's evaluation.
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -21,31 +27,37 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys([f"BatchNorm{dims}d" for dims in (2, 3)], ("num_features", "eps")),
     **dict.fromkeys([f"InstanceNorm{dims}d" for dims in (2, 3)], ("num_features", "eps", "affine")),
     "GroupNorm": ("num_groups", "num_channels", "eps", "affine"),
+    **dict.fromkeys([f"AdaptiveAvgPool{dims}d" for dims in (2, 3)], ("output_size",)),
+    "Upsample": ("scale_factor", "mode", "align_corners"),
     "Softmax": ("dim",),
-    **dict.fromkeys(["ReLU", "Tanh", "Sigmoid"], ()),
+    **dict.fromkeys(["ReLU", "ReLU6", "Tanh", "Sigmoid", "Hardsigmoid", "Hardswish"], ()),
 }
 
 
-def plain_predictor(predictor: DualTaskPredictor) -> nn.Sequential:
+def plain_predictor(predictor: ClassPredictor) -> nn.Sequential:
     """Rebuild an exported predictor from torch's and MONAI's own modules.
 
     Its sides must be multiples of 16. It gives the same probabilities (B, K + 1, H, W[, D]), background first, by the
-    head that the predictor has now.
+    head that the predictor has now, if it has a choice.
 
     Args:
         predictor: of the trained network; it is left as it is.
 
     Raises:
-        ValueError: for a network that is no :class:`networks.nets.dual_task_vnet.DualTaskVNet`.
+        ValueError: for a network that is no :class:`networks.nets.DualTaskVNet`, and none of
+            :class:`networks.nets.LRASPPMobileNet` with the standard head, as it is or in a
+            :class:`networks.nets.UpscaledNetwork` that keeps multiples of its stride.
     """
     network = predictor.network
+    if isinstance(predictor, SoftmaxPredictor):
+        return nn.Sequential(*plain_logits(predictor), nn.Softmax(dim=1)).eval()
     if not isinstance(network, DualTaskVNet):
         raise ValueError(f"{type(network).__name__} cannot be written as modules of torch or MONAI.")
     by_mask = [_with_background(network.mask_head), nn.Softmax(dim=1)]
     if predictor.head == "mask":
         return nn.Sequential(*_body(network), *by_mask).eval()
-    sdf_head = _convolution(network.sdf_head)
-    steepness = _mixing(sdf_head, -predictor.k * torch.eye(sdf_head.out_channels))
+    sdf_head = as_convolution(network.sdf_head)
+    steepness = mixing(sdf_head, -predictor.k * torch.eye(sdf_head.out_channels))
     by_level_set = [nn.Tanh(), steepness, nn.Sigmoid()]
     if predictor.head == "level_set":
         head = [copy.deepcopy(sdf_head), *by_level_set, *_background_before(sdf_head)]
@@ -57,6 +69,41 @@ def plain_predictor(predictor: DualTaskPredictor) -> nn.Sequential:
 def takes_windows(window: Sequence[int]) -> bool:
     """Whether what :func:`plain_predictor` makes can be given windows of these sides."""
     return all(side % SIZE_DIVISOR == 0 for side in window)
+
+
+def plain_logits(predictor: ClassPredictor) -> nn.Sequential:
+    """Rebuild what an exported predictor takes the softmax of (of two heads, the mask head) from torch's and MONAI's
+    own modules.
+
+    Raises:
+        ValueError: as for :func:`plain_predictor`.
+    """
+    network = predictor.network
+    if isinstance(predictor, SoftmaxPredictor) and isinstance(network, LRASPPMobileNet):
+        return plain_mobile_network(network)
+    if isinstance(predictor, SoftmaxPredictor) and isinstance(network, UpscaledNetwork):
+        return _upscaled(network)
+    if isinstance(predictor, DualTaskPredictor) and isinstance(network, DualTaskVNet):
+        return plain_network(network)
+    raise ValueError(f"{type(network).__name__} cannot be written as modules of torch or MONAI.")
+
+
+def _upscaled(network: UpscaledNetwork) -> nn.Sequential:
+    """Put the change of size before and after, where multiples of 16 become multiples of the network's own stride."""
+    inner = network.network
+    if not isinstance(inner, LRASPPMobileNet) or network.factor * SIZE_DIVISOR % inner.backbone.deep_stride != 0:
+        raise ValueError(f"{type(inner).__name__} on images {network.factor:g} times as large cannot be written so.")
+    plain = plain_mobile_network(inner)
+    if network.factor == 1.0:
+        return plain
+    # A hair more than the inverse: what it makes of a side is rounded down.
+    up, down = network.factor, (1 + 1e-9) / network.factor
+    mode = inner.interpolation
+    return nn.Sequential(
+        nn.Upsample(scale_factor=up, mode=mode, align_corners=False),
+        *plain,
+        nn.Upsample(scale_factor=down, mode=mode, align_corners=False),
+    ).eval()
 
 
 def plain_network(network: DualTaskVNet) -> nn.Sequential:
@@ -86,8 +133,14 @@ def network_expression(module: nn.Module) -> str:
         raise ValueError(f"{kind} cannot be written as a module of torch or MONAI.")
     given = [f"{name}={getattr(module, name)!r}" for name in PARAMETERS[kind]]
     if "Conv" in kind:
+        given += [f"{name}={getattr(module, name)!r}" for name in ("dilation", "groups") if not _is_one(module, name)]
         given.append(f"bias={module.bias is not None}")
     return f"torch.nn.{kind}({', '.join(given)})"
+
+
+def _is_one(module: nn.Module, name: str) -> bool:
+    value = getattr(module, name)
+    return set(value if isinstance(value, tuple) else (value,)) == {1}
 
 
 def _body(network: DualTaskVNet) -> list[nn.Module]:
@@ -121,55 +174,30 @@ def _copied(modules: nn.Module) -> nn.Sequential:
 
 def _with_background(head: nn.Module) -> nn.Module:
     """Copy the mask head, with a background channel before the others whose logit is zero."""
-    convolution = _convolution(head)
-    weight, bias = _weights_of(convolution)
+    convolution = as_convolution(head)
+    weight, bias = weights_of(convolution)
     none = torch.zeros(1, weight.shape[1])
-    return _mixing(convolution, torch.cat([none, weight]), torch.cat([none[0, :1], bias]))
+    return mixing(convolution, torch.cat([none, weight]), torch.cat([none[0, :1], bias]))
 
 
-def _background_before(head: nn.Conv2d | nn.Conv3d) -> list[nn.Module]:
+def _background_before(head: Convolution) -> list[nn.Module]:
     """Put what the K probabilities of a head leave of one before them; none where they are more than one."""
     classes = head.out_channels
     weight = torch.cat([-torch.ones(1, classes), torch.eye(classes)])
-    return [_mixing(head, weight, torch.eye(classes + 1)[0]), nn.ReLU()]
+    return [mixing(head, weight, torch.eye(classes + 1)[0]), nn.ReLU()]
 
 
-def _mean_of(
-    by_mask: Sequence[nn.Module], sdf_head: nn.Conv2d | nn.Conv3d, by_level_set: Sequence[nn.Module]
-) -> list[nn.Module]:
+def _mean_of(by_mask: Sequence[nn.Module], sdf_head: Convolution, by_level_set: Sequence[nn.Module]) -> list[nn.Module]:
     """Give the mean of two heads in a row of modules: each puts what it says behind the features that both read."""
     features, classes = sdf_head.in_channels, sdf_head.out_channels
-    weight, bias = _weights_of(sdf_head)
-    past_mask = _mixing(sdf_head, torch.cat([weight, torch.zeros(classes, classes + 1)], dim=1), bias)
+    weight, bias = weights_of(sdf_head)
+    past_mask = mixing(sdf_head, torch.cat([weight, torch.zeros(classes, classes + 1)], dim=1), bias)
     # Of the channels then there, those of the classes from either head count by half.
     half = torch.eye(classes) / 2
-    joined = _mixing(sdf_head, torch.cat([torch.zeros(classes, features + 1), half, half], dim=1))
+    joined = mixing(sdf_head, torch.cat([torch.zeros(classes, features + 1), half, half], dim=1))
     return [
         SkipConnection(nn.Sequential(*by_mask), mode="cat"),
         SkipConnection(nn.Sequential(past_mask, *by_level_set), mode="cat"),
         joined,
         *_background_before(sdf_head),
     ]
-
-
-def _convolution(module: nn.Module) -> nn.Conv2d | nn.Conv3d:
-    if not isinstance(module, nn.Conv2d | nn.Conv3d):
-        raise TypeError(f"a convolution is meant, got {type(module).__name__}")
-    return module
-
-
-def _weights_of(convolution: nn.Conv2d | nn.Conv3d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give the weights (K, C) of a convolution of one voxel, and its biases (K)."""
-    weight = convolution.weight.detach().flatten(1)
-    bias = convolution.bias
-    return weight, torch.zeros(len(weight)) if bias is None else bias.detach()
-
-
-def _mixing(like: nn.Conv2d | nn.Conv3d, weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Module:
-    """Give the convolution of one voxel, in as many dimensions as ``like``, that mixes channels by a (K, C) matrix."""
-    mixed = type(like)(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
-    with torch.no_grad():
-        mixed.weight.copy_(weight.reshape(mixed.weight.shape))
-        if mixed.bias is not None and bias is not None:
-            mixed.bias.copy_(bias)
-    return mixed

@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from networks.nets.dual_task_predictor import DualTaskPredictor
-from networks.nets.dual_task_vnet import DualTaskVNet
 from pipelines.console import NOT_FOR_DIAGNOSIS
-from pipelines.export.plain_network import network_expression, plain_network
+from pipelines.export.plain_network import network_expression, plain_logits
 from pipelines.export.weight_forms import largest_difference
+from pipelines.prediction.class_predictor import SOFTMAX, ClassPredictor, head_of
 from transforms.io.atomic import atomic_path, write_text_atomic
 from transforms.io.input_error import InputError
 from transforms.io.segment_codes import Code, SegmentCode, codes_of_metadata
@@ -46,13 +45,12 @@ def check_slicer_form(config: Mapping[str, Any]) -> None:
         InputError: with the first reason.
     """
     place = f"--to {FORM}"
-    for name, wanted, what in (
-        ("spatial_dims", 3, "volumes"),
-        ("in_channels", 1, "images of one channel"),
-        ("head", "mask", "the mask head's probabilities"),
-    ):
+    for name, wanted, what in (("spatial_dims", 3, "volumes"), ("in_channels", 1, "images of one channel")):
         if config[name] != wanted:
             raise InputError(place, f"is for {what}; the run has {name} {config[name]}")
+    head = head_of(config)
+    if head not in ("mask", SOFTMAX):
+        raise InputError(place, f"is for the mask head's probabilities; the run has head {head}")
     for step in config["preprocessing"]["transforms"]:
         if step["_target_"] not in UNDERSTOOD:
             raise InputError(place, f"has no preprocessing like the run's {step['_target_']}")
@@ -61,7 +59,7 @@ def check_slicer_form(config: Mapping[str, Any]) -> None:
 
 
 def write_slicer_form(
-    folder: Path, predictor: DualTaskPredictor, config: Mapping[str, Any], metadata: Mapping[str, Any]
+    folder: Path, predictor: ClassPredictor, config: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> float:
     """Write the extension's model folder and compare the network in it, loaded as the extension does it, with ours.
 
@@ -79,9 +77,10 @@ def write_slicer_form(
         RuntimeError: when the network in the folder computes something else.
     """
     check_slicer_form(config)
-    if not isinstance(predictor.network, DualTaskVNet):
-        raise InputError(f"--to {FORM}", f"is for DualTaskVNet; the run has {type(predictor.network).__name__}")
-    plain = plain_network(predictor.network)
+    try:
+        plain = plain_logits(predictor)
+    except ValueError as fault:
+        raise InputError(f"--to {FORM}", f"cannot serve the run: {fault}") from fault
     content = {
         "config": {
             "network": f"${network_expression(plain)}",

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from networks.nets.dual_task_predictor import DualTaskPredictor
+from networks.nets.dual_task_vnet import SIZE_DIVISOR
 from networks.nets.padded_network import PaddedNetwork
 from pipelines.export.plain_network import network_expression, plain_predictor, takes_windows
+from pipelines.prediction.class_predictor import ClassPredictor
 from transforms.io.input_error import InputError
 
 # Another program takes sums in another order: what comes of it is as large as what single precision costs the network
@@ -42,6 +43,7 @@ class WeightForm:
         save: writes it; takes the network, the file, an image batch (B, C, H, W[, D]) to record with and the texts
             that go into the file, by name.
         load: reads it again, as something to compute with.
+        any_size: whether images of sides that are no multiples of 16 give the same too.
     """
 
     file: str
@@ -49,9 +51,10 @@ class WeightForm:
     tolerance: float
     save: Callable[[Any, Path, torch.Tensor, Mapping[str, Any]], None]
     load: Callable[[Path], Computation]
+    any_size: bool = True
 
 
-def plain_form(predictor: DualTaskPredictor, window: Sequence[int]) -> tuple[WeightForm, str] | None:
+def plain_form(predictor: ClassPredictor, window: Sequence[int]) -> tuple[WeightForm, str] | None:
     """Give the form in which weights are kept by name, for a network of torch's and MONAI's own modules.
 
     Args:
@@ -69,7 +72,9 @@ def plain_form(predictor: DualTaskPredictor, window: Sequence[int]) -> tuple[Wei
     except ValueError:
         return None
 
-    def save(network: DualTaskPredictor, path: Path, example: torch.Tensor, texts: Mapping[str, Any]) -> None:
+    divisor = size_divisor(predictor)
+
+    def save(network: ClassPredictor, path: Path, example: torch.Tensor, texts: Mapping[str, Any]) -> None:
         torch.save(plain_predictor(network).state_dict(), path)
 
     def load(path: Path) -> Computation:
@@ -77,9 +82,15 @@ def plain_form(predictor: DualTaskPredictor, window: Sequence[int]) -> tuple[Wei
 
         network = ConfigParser(f"${expression}").get_parsed_content()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
-        return PaddedNetwork(network).eval()
+        return PaddedNetwork(network, divisor).eval()
 
-    return WeightForm("model.pt", "state_dict", 1e-5, save, load), expression
+    return WeightForm("model.pt", "state_dict", 1e-5, save, load, any_size=divisor == SIZE_DIVISOR), expression
+
+
+def size_divisor(network: nn.Module) -> int:
+    """Give what a network, or the one in a predictor, pads the sides of images to multiples of; 16 where it says
+    nothing."""
+    return int(getattr(getattr(network, "network", network), "size_divisor", SIZE_DIVISOR))
 
 
 def check_onnx_packages() -> None:
@@ -129,7 +140,7 @@ def save_onnx(network: nn.Module, path: Path, example: torch.Tensor, texts: Mapp
     axes = {0: "batch", **{axis: AXES[axis - 2] for axis in range(2, example.dim())}}
     with _quiet(), torch.inference_mode():
         torch.onnx.export(
-            PaddedNetwork(network).eval(),
+            PaddedNetwork(network, size_divisor(network)).eval(),
             (_recording_size(example),),
             path,
             dynamo=False,
@@ -160,7 +171,8 @@ def save_exported_program(network: nn.Module, path: Path, example: torch.Tensor,
     symbolic_shapes: Any = import_module("torch.fx.experimental._config")
     free = {axis: torch.export.Dim.DYNAMIC for axis in (0, *range(2, example.dim()))}
     with _quiet(), torch.no_grad(), symbolic_shapes.patch(backed_size_oblivious=True):
-        program = torch.export.export(PaddedNetwork(network).eval(), (_uneven(example),), dynamic_shapes=(free,))
+        padded = PaddedNetwork(network, size_divisor(network)).eval()
+        program = torch.export.export(padded, (_uneven(example),), dynamic_shapes=(free,))
         torch.export.save(program, path, extra_files={name: json.dumps(text) for name, text in texts.items()})
 
 
@@ -206,16 +218,24 @@ def allowed_difference(form: WeightForm, network: nn.Module, images: Sequence[to
     return max(form.tolerance, ROUNDING_FACTOR * rounding)
 
 
-def proof_images(window: Sequence[int], channels: int, seed: int = 0) -> list[torch.Tensor]:
-    """Give noise (B, C, H, W[, D]) in several sizes: a window (no side above 48), uneven images, flat ones."""
+def proof_images(window: Sequence[int], channels: int, seed: int = 0, any_size: bool = True) -> list[torch.Tensor]:
+    """Give noise (B, C, H, W[, D]) in several sizes: a window (no side above 48), uneven images, flat ones; without
+    ``any_size`` all sides are multiples of 16.
+    """
     random = torch.Generator().manual_seed(seed)
     sides = [min(side, 48) for side in window]
     shapes = [
-        (1, channels, *(-(-side // 16) * 16 for side in sides)),
+        (1, channels, *map(_rounded_up, sides)),
         (2, channels, *(side + 3 for side in sides)),
         (3, channels, 5, *(side // 2 + 17 for side in sides[1:])),
     ]
+    if not any_size:
+        shapes = [(batch, channels, *map(_rounded_up, sides)) for batch, _, *sides in shapes]
     return [torch.randn(*shape, generator=random) for shape in shapes]
+
+
+def _rounded_up(side: int) -> int:
+    return -(-side // SIZE_DIVISOR) * SIZE_DIVISOR
 
 
 def _recording_size(example: torch.Tensor) -> torch.Tensor:

@@ -74,6 +74,7 @@ def write_report(
     metrics_csv: str | Path | None = None,
     config_text: str = "",
     pictures: Sequence[Picture] = (),
+    labels: Sequence[Picture] = (),
     notes: Sequence[str] = (),
 ) -> None:
     """Write the report, whole or not at all.
@@ -90,6 +91,7 @@ def write_report(
         metrics_csv: the log of the training.
         config_text: the resolved configuration.
         pictures: pictures of cases, as ``pipelines.figures.overlays.case_png`` draws them, in the order to show.
+        labels: pictures of how far each noisy label came to be trusted.
         notes: what the reader must know first, a sentence each.
     """
     sections = [_top(title, run, summary, notes)]
@@ -99,6 +101,8 @@ def write_report(
         sections.append("<h2>Cases</h2>" + "".join(_figure(picture) for picture in pictures))
     if summary is not None and summary.get("cases"):
         sections.append(_per_case(summary))
+    if labels:
+        sections.append("<h2>Trust in each label</h2>" + "".join(_figure(picture) for picture in labels))
     sections.append(_training(metrics_csv))
     if summary is not None and summary.get("definitions"):
         sections.append(f"<h2>What the numbers mean</h2>{tree(summary['definitions'], fold=False)}")

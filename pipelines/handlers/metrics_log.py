@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,9 @@ from ignite.engine import Engine, Events
 from transforms.io.atomic import write_text_atomic
 from transforms.io.input_error import InputError
 
+FIRST_COLUMNS = ("iteration", "epoch", "seconds", "learning_rate", "loss")
 COLUMNS = (
-    "iteration",
-    "epoch",
-    "seconds",
-    "learning_rate",
-    "loss",
+    *FIRST_COLUMNS,
     "loss_mask",
     "loss_level_set",
     "loss_consistency",
@@ -41,6 +38,7 @@ class MetricsLog:
         every: iterations between two rows.
         tensorboard: folder for TensorBoard's event files; None for none.
         is_writer: whether this process writes (the first of several).
+        columns: terms to tell beside the loss and the learning rate.
     """
 
     def __init__(
@@ -50,12 +48,14 @@ class MetricsLog:
         every: int = 10,
         tensorboard: str | Path | None = None,
         is_writer: bool = True,
+        columns: Sequence[str] = COLUMNS,
     ) -> None:
         self.path = Path(path)
         self.optimizer = optimizer
         self.every = every
         self.tensorboard = tensorboard
         self.is_writer = is_writer
+        self.columns = tuple(dict.fromkeys([*FIRST_COLUMNS, *columns]))
         self._sums: dict[str, float] = {}
         self._count = 0
         self._seconds_before = 0.0
@@ -93,11 +93,11 @@ class MetricsLog:
             "epoch": -(-iteration // (engine.state.epoch_length or iteration)),
             "seconds": round(self.seconds, 2),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            **{name: f"{value:.6g}" for name, value in values.items() if name in COLUMNS},
+            **{name: f"{value:.6g}" for name, value in values.items() if name in self.columns},
         }
         try:
             with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         except OSError as fault:
             raise InputError(self.path, f"cannot be written: {fault.strerror}") from fault
         if self._writer is not None:
@@ -114,7 +114,7 @@ class MetricsLog:
         self._seconds_before = float(kept[-1]["seconds"]) if kept else 0.0
         self._started = time.monotonic()
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(kept)
         write_text_atomic(self.path, text.getvalue())

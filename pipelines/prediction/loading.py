@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from networks.nets.dual_task_predictor import HEADS, DualTaskPredictor
+from networks.nets.dual_task_predictor import HEADS
 from networks.nets.flip_average import FlipAverage
 from pipelines.handlers.run_checkpoint import read_checkpoint
 from pipelines.prediction.bundle_parts import (
@@ -23,6 +23,7 @@ from pipelines.prediction.bundle_parts import (
     in_our_order,
     with_our_reader,
 )
+from pipelines.prediction.class_predictor import SOFTMAX, class_predictor, head_of
 from pipelines.prediction.predictor import Predictor
 from pipelines.runs.record import CONFIG_FILE, RUN_FILE
 from pipelines.trust.archive import unpacked
@@ -51,7 +52,7 @@ class InferenceSettings:
     """How to infer, where it differs from what the bundle says.
 
     Attributes:
-        head: ``mask``, ``level_set`` or ``mean``; None for the bundle's.
+        head: of a dual-task network, ``mask``, ``level_set`` or ``mean``; None for the bundle's.
         overlap: of neighbouring windows, a fraction or one per axis; None for the bundle's.
         stride: from window to window, voxels of the network's grid along each axis; another way to say ``overlap``.
         window_mode: ``gaussian`` or ``constant`` weights within a window; None for the bundle's.
@@ -227,6 +228,9 @@ def _from_run(
 ) -> tuple[Predictor, ModelFacts]:
     read = read_run_config(run)
     digest = refuse_findings(run, run, run_findings(read, run), trusted)
+    has_heads = head_of(read) != SOFTMAX
+    if settings.head is not None and not has_heads:
+        raise InputError("--head", f"the network of {run} has no choice of heads")
     if checkpoint.is_file():
         check_weight_file(checkpoint)
     names = class_names_of(run)
@@ -234,12 +238,11 @@ def _from_run(
         config = _with_settings(read, settings)
         parser = _parser(parts_for(config, INFERENCE_PARTS))
         network = with_weights(parser.get_parsed_content("network_def"), checkpoint).to(settings.device)
-        probabilities = DualTaskPredictor(network, k=float(config["k"]), head=config["head"])
         parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
         predictor = Predictor(
-            _flipped(probabilities, settings),
+            _flipped(class_predictor(network, config), settings),
             device=settings.device,
-            level_set=lambda image: network(image).sdf,
+            level_set=(lambda image: network(image).sdf) if has_heads else None,
             **in_our_order(parts, run),
         )
         told = {"checkpoint": checkpoint.name, **_told(config, settings)}
@@ -328,7 +331,7 @@ def stride_overlap(stride: Sequence[int], window: Sequence[int]) -> list[float]:
 
 def _told(config: Mapping[str, Any], settings: InferenceSettings) -> dict[str, Any]:
     told = {
-        "head": config.get("head"),
+        "head": head_of(config),
         "overlap": config.get("overlap"),
         "window_weights": config["inferer"].get("mode") if isinstance(config["inferer"], dict) else None,
         "window": config.get("patch_size"),

@@ -63,6 +63,7 @@ def write_run_report(
         entries: evaluated case entries.
         summary: content of ``summary.json``; None when nothing was evaluated.
     """
+    from pipelines.figures.parameters import parameter_pictures
     from pipelines.figures.report import write_report
 
     record = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
@@ -74,4 +75,5 @@ def write_run_report(
         metrics_csv=run / "metrics.csv",
         config_text=(run / CONFIG_FILE).read_text(encoding="utf-8"),
         pictures=case_pictures(run / PICTURE_FOLDER, predictor, entries, summary) if summary else (),
+        labels=parameter_pictures(run / PICTURE_FOLDER),
     )

@@ -229,7 +229,17 @@ def _clear(folder: Path) -> None:
 
     for name in ("checkpoints", "tensorboard", "bundle", "pictures"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (RUN_FILE, CONFIG_FILE, SPLITS_FILE, "metrics.csv", "summary.json", "cases.csv", "report.html"):
+    parameters = ("data_parameters.csv", "data_parameter_quality.csv")
+    for name in (
+        RUN_FILE,
+        CONFIG_FILE,
+        SPLITS_FILE,
+        "metrics.csv",
+        "summary.json",
+        "cases.csv",
+        "report.html",
+        *parameters,
+    ):
         (folder / name).unlink(missing_ok=True)
 
 

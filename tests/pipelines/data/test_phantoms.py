@@ -15,8 +15,10 @@ from pipelines.data.phantoms import KINDS, Phantom, choose_ending, make_case, ma
 from transforms.io.input_error import InputError
 
 SMALL = {"atrium": (32, 28, 16), "atrium2d": (32, 28), "ct_organ": (32, 28, 12), "two_class": (18, 25, 18)}
+SMALL |= {"raters": SMALL["atrium"], "raters2d": SMALL["atrium2d"]}
 # Millilitres per class (square centimetres for the slice): what a reader would accept for such an organ.
 SIZES = {"atrium": (22, 75), "atrium2d": (5, 25), "ct_organ": (15, 60), "two_class": (0.4, 2.6)}
+SIZES |= {"raters": (18, 75), "raters2d": SIZES["atrium2d"]}
 
 
 @cache
@@ -108,7 +110,8 @@ def test_cohort_twice_gives_the_same_bytes(kind: str, tmp_path: Path) -> None:
 
     first, second = write("one"), write("two")
     assert first == second
-    assert len(first) == 1 + 4 + 2
+    # The list, four images and two labels, and of the one training case what five raters drew.
+    assert len(first) == 1 + 4 + 2 + 5 * KINDS[kind].raters
 
 
 def test_cohort_layout_and_files(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.data.dataset import Case, DataSet
-from pipelines.data.splits import Splits, make_splits, patient_faults, read_splits, write_splits
+from pipelines.data.splits import (
+    Splits,
+    make_rater_splits,
+    make_splits,
+    patient_faults,
+    read_splits,
+    write_splits,
+)
 from transforms.io.input_error import InputError, InputErrors
 
 ROOT = Path("/data/set")
@@ -143,3 +150,37 @@ def test_unusable_files_are_refused(tmp_path: Path, text: str, reason: str) -> N
     path.write_text(text)
     with pytest.raises(InputError, match=reason):
         read_splits(path, _dataset(unlabeled=(_case("u", label=False),)))
+
+
+def rated(number: int, *, label: bool = True, raters: int = 2) -> Case:
+    """A case with the labels of some raters and, perhaps, an expert's."""
+    files = tuple(Path(f"/data/r/{number}_{rater}.nii.gz") for rater in range(raters))
+    expert = Path(f"/data/l/{number}.nii.gz") if label else None
+    return Case(f"case{number}", (Path(f"/data/i/{number}.nii.gz"),), expert, raters=files)
+
+
+def noisy(*cases: Case, **parts: tuple[Case, ...]) -> DataSet:
+    return DataSet(Path("/data"), "noisy", ("MRI",), {0: "background", 1: "organ"}, cases, **parts)
+
+
+def test_cases_with_raters_are_learnt_from_whether_or_not_an_expert_has_labelled_them():
+    splits = make_rater_splits(noisy(rated(0), rated(1, label=False), rated(2, raters=0)), None, 0)
+    assert [case.case_id for case in splits.labeled] == ["case0", "case1"]
+
+
+def test_where_nobody_rates_labels_are_learnt_from():
+    splits = make_rater_splits(noisy(rated(0, raters=0), rated(1, raters=0, label=False)), None, 0)
+    assert [case.case_id for case in splits.labeled] == ["case0"]
+    with pytest.raises(InputError, match='has no training case with "raters" or a label'):
+        make_rater_splits(noisy(rated(1, raters=0, label=False)), None, 0)
+
+
+def test_validation_cases_of_noisy_data_have_an_experts_label():
+    splits = make_rater_splits(noisy(rated(0, label=False), rated(1), rated(2)), 1, 0)
+    (chosen,) = splits.validation
+    assert chosen.label is not None
+    assert {case.case_id for case in splits.labeled} == {"case0", "case1", "case2"} - {chosen.case_id}
+    listed = make_rater_splits(noisy(rated(0), validation=(rated(5),)), None, 0)
+    assert [case.case_id for case in listed.validation] == ["case5"]
+    with pytest.raises(InputError, match="the data set lists its own 1"):
+        make_rater_splits(noisy(rated(0), validation=(rated(5),)), 2, 0)

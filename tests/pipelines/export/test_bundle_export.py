@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -11,12 +12,15 @@ import pytest
 import torch
 import yaml
 
+from pipelines.data.dataset import read_dataset
 from pipelines.export import bundle_export
 from pipelines.export.bundle_export import export_for_slicer, export_run, read_run, replace_folder
 from pipelines.export.metadata_rules import metadata_faults
 from pipelines.export.plain_network import plain_predictor
+from pipelines.export.stock_run import compare_with_stock
 from pipelines.export.weight_forms import ONNX, TORCHSCRIPT
 from pipelines.prediction.loading import InferenceSettings, load_predictor
+from tests.pipelines.export.softmax_run import make_softmax_run
 from transforms.io.input_error import InputError
 
 CONFIGS = ("metadata.json", "inference.json", "evaluate.json", "train.json", "multi_gpu_train.json", "logging.conf")
@@ -182,6 +186,76 @@ def test_what_is_never_replaced(bundle, tmp_path, kind):
     with pytest.raises(InputError, match="place: holds something that is no bundle"):
         replace_folder(new, place)
     assert place.is_file() or (place / "mine.txt").is_file()
+
+
+# ---- networks that give logits of all classes ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def softmax_run(smoke_run, tmp_path_factory):
+    return make_softmax_run(smoke_run.run, tmp_path_factory.mktemp("softmax") / "run")
+
+
+@pytest.fixture(scope="module")
+def softmax_bundle(softmax_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("softmax_exports") / "tumour"
+    differences = export_run(softmax_run, folder, None, [ONNX])
+    assert set(differences) == {"model.pt", "model.ts", "model.onnx"}
+    assert max(differences.values()) <= 1e-5
+    return folder
+
+
+def test_a_network_without_heads_is_not_called_what_it_is_not(softmax_bundle):
+    assert files(softmax_bundle) == FILES | {"models/model.onnx"}
+    for name in ("docs/README.md", "configs/metadata.json", "configs/inference.json", "configs/evaluate.json"):
+        told = (softmax_bundle / name).read_text()
+        found = re.search(r"\bdual|V-Net|networks\.nets|signed distance|\bLuo\b", told, re.IGNORECASE)
+        assert found is None, f"{found} in {name}"
+    metadata = json.loads((softmax_bundle / "configs" / "metadata.json").read_text())
+    assert metadata_faults(metadata) == []
+    assert metadata["references"][0].startswith("Weihsbach")
+    card = (softmax_bundle / "docs" / "README.md").read_text()
+    assert "trained on noisy labels, with one data parameter for each, learnt beside the network (Weihsbach" in card
+    assert "class probabilities (softmax of its logits)" in card
+    assert "| batch | 3 windows |" in card
+    assert "attribute `head`" not in card
+
+
+def test_a_network_without_heads_gives_the_same_from_everywhere(smoke_run, softmax_run, softmax_bundle):
+    inference = json.loads((softmax_bundle / "configs" / "inference.json").read_text())
+    assert inference["head"] == "softmax"
+    assert inference["network_def"].startswith("$torch.nn.Sequential(")
+    entry = read_dataset(smoke_run.data).test[0].entry()
+    expected = load_predictor(softmax_run, InferenceSettings())[0].predict_probabilities(entry)
+    predictor, facts = load_predictor(softmax_bundle, InferenceSettings())
+    torch.testing.assert_close(predictor.predict_probabilities(entry), expected, rtol=0, atol=1e-5)
+    assert facts.settings["head"] == "softmax"
+    assert predictor.predict_level_set(entry) is None
+    image = torch.randn(1, 1, 32, 16, 48)
+    source = read_run(softmax_run).predictor
+    weights = torch.load(softmax_bundle / "models" / "model.pt", weights_only=True)
+    plain = plain_predictor(source)
+    plain.load_state_dict(weights)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(image), source(image), rtol=0, atol=1e-5)
+
+
+def test_a_network_that_has_no_plain_form(smoke_run, tmp_path):
+    run = make_softmax_run(smoke_run.run, tmp_path / "run", head="inverted")
+    assert set(export_run(run, tmp_path / "bundle", None)) == {"model.ts"}
+    inference = json.loads((tmp_path / "bundle" / "configs" / "inference.json").read_text())
+    assert inference["network_def"].startswith("$torch.jit.load")
+
+
+def test_a_network_without_heads_for_slicer(softmax_run, tmp_path):
+    assert export_for_slicer(softmax_run, tmp_path / "tumour") <= 1e-5
+
+
+@pytest.mark.slow
+def test_a_network_without_heads_with_stock_monai(softmax_run, softmax_bundle):
+    comparison = compare_with_stock(softmax_run, softmax_bundle)
+    assert comparison.differing <= 1e-3 * comparison.voxels
+    assert 0 < comparison.foreground < comparison.voxels
 
 
 def test_no_run(tmp_path):

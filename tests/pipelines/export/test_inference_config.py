@@ -74,6 +74,13 @@ def test_as_many_axes_as_the_network_has(config, spacing, codes):
     assert next(step for step in steps if step["_target_"] == "Orientationd")["axcodes"] == codes
 
 
+def test_a_network_without_heads(config):
+    """Its configuration may have no ``head``, and the bundle's says what the network is."""
+    assert inference_config(config)["head"] == config["head"]
+    without = {name: value for name, value in config.items() if name not in ("head", "k")}
+    assert inference_config(without)["head"] == "softmax"
+
+
 def test_the_run_is_left_as_it_is(config):
     before = copy.deepcopy(config)
     exported = inference_config(config)

@@ -138,3 +138,8 @@ def test_how_many_cases_have_a_number(parts, summary):
 def test_cases_that_are_not_recorded_or_not_used(parts):
     assert "| protocol | not recorded |" in card(parts, evidence=Evidence({}, {}))
     assert "1 without (not used) to train on" in card(parts, use_unlabeled=False)
+
+
+def test_noisy_labels_are_called_noisy(parts):
+    text = card(parts, train={"trainer": {"_target_": "pipelines.engines.DataParameterTrainer"}})
+    assert "| protocol | 2 cases with noisy labels to train on, 0 to choose the weights, 2 to test;" in text

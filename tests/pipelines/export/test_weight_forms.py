@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from networks.nets import DualTaskVNet
+from networks.nets import DualTaskVNet, LRASPPMobileNet, SoftmaxPredictor
 from networks.nets.dual_task_predictor import DualTaskPredictor
 from networks.nets.padded_network import PaddedNetwork
+from networks.nets.upscaled_network import UpscaledNetwork
 from pipelines.export import weight_forms
 from pipelines.export.weight_forms import (
     EXPORTED_PROGRAM,
@@ -24,7 +25,9 @@ from pipelines.export.weight_forms import (
     allowed_difference,
     check_onnx_packages,
     largest_difference,
+    plain_form,
     proof_images,
+    size_divisor,
 )
 from transforms.io.input_error import InputError
 
@@ -104,6 +107,43 @@ def test_planar_images(form, norm, tmp_path):
     computation = form.load(tmp_path / form.file)
     images = [torch.randn(batch, 2, *sides) for batch, *sides in SIZES[2]]
     assert largest_difference(source, computation, images) <= form.tolerance
+
+
+def light_network() -> SoftmaxPredictor:
+    """Of any size, with a mean over the image: padding would show."""
+    network = LRASPPMobileNet(2, 2, 3, "published_3d", norm="batch")
+    for _ in range(2):
+        network(torch.randn(2, 2, 32, 32))
+    return SoftmaxPredictor(network).eval()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+@pytest.mark.parametrize("form", [ONNX, pytest.param(EXPORTED_PROGRAM, marks=pytest.mark.slow)], ids=["onnx", "pt2"])
+def test_a_network_that_needs_no_padding(form, factor, tmp_path):
+    source = light_network()
+    source.network = UpscaledNetwork(source.network, factor)
+    form.save(source, tmp_path / form.file, torch.zeros(1, 2, 32, 32), TEXTS)
+    images = [torch.randn(batch, 2, *sides) for batch, *sides in SIZES[2]]
+    assert largest_difference(source, form.load(tmp_path / form.file), images) <= 1e-5
+    assert largest_difference(source, PaddedNetwork(source, 16), images) > 1e-3
+
+
+def test_its_weights_by_name_are_for_multiples_of_16(tmp_path):
+    source = light_network()
+    form, expression = plain_form(source, (32, 48))
+    assert expression.startswith("torch.nn.Sequential(")
+    assert not form.any_size
+    images = proof_images((32, 48), 2, any_size=False)
+    assert all(side % 16 == 0 for image in images for side in image.shape[2:])
+    form.save(source, tmp_path / form.file, images[0], TEXTS)
+    assert largest_difference(source, form.load(tmp_path / form.file), images) <= form.tolerance
+    assert plain_form(source, (32, 40)) is None
+    assert plain_form(network(2, "mask"), (32, 48))[0].any_size
+
+
+def test_what_sides_are_padded_to():
+    assert [size_divisor(thing) for thing in (network(2, "mask"), light_network(), nn.Identity())] == [16, 1, 16]
+    assert size_divisor(LRASPPMobileNet(2, 1, 2)) == 1
 
 
 def test_a_small_network_by_torch_export(tmp_path):

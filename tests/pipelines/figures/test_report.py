@@ -227,3 +227,12 @@ def test_pick_cases_averages_over_the_classes_that_have_a_dice() -> None:
         {"case_id": "y", "classes": {"a": {"dice": 1.0}, "b": {"dice": 0.6}}},
     ]
     assert pick_cases({"cases": cases}) == {"best": "x", "median": "y", "worst": "y"}
+
+
+def test_pictures_of_labels_have_a_section_of_their_own(tmp_path: Path) -> None:
+    picture = Picture(case_png(np.zeros((20, 20)), reference=np.ones((20, 20), np.uint8)), "how far", "further right")
+    for labels in ((), (picture,)):
+        write_report(tmp_path / "report.html", title="run", run=RUN, labels=labels)
+        text, reader = read(tmp_path / "report.html")
+        assert ("<h2>Trust in each label</h2>" in text) is bool(labels)
+        assert reader.tags.count("img") == len(labels)

@@ -23,6 +23,7 @@ from pipelines.prediction.loading import (
     stride_overlap,
 )
 from pipelines.trust.fingerprint import bundle_sha256
+from tests.pipelines.export.softmax_run import make_softmax_run
 from transforms.io.input_error import InputError
 
 CPU = InferenceSettings()
@@ -48,6 +49,18 @@ def test_run_checkpoint_and_bundle_agree(smoke_run, entry, settings):
     assert 0 <= expected[1].min() < expected[1].max() <= 1
     for source in (smoke_run.run / "checkpoints" / "last.pt", smoke_run.bundle):
         np.testing.assert_allclose(probabilities(source, entry, **settings), expected, rtol=0, atol=1e-6)
+
+
+def test_a_run_without_heads(smoke_run, entry, tmp_path):
+    run = make_softmax_run(smoke_run.run, tmp_path / "run")
+    predictor, facts = load_predictor(run, CPU)
+    found = predictor.predict_probabilities(entry)
+    assert found.shape[0] == 2
+    torch.testing.assert_close(found.sum(dim=0), torch.ones(found.shape[1:]), rtol=0, atol=1e-5)
+    assert predictor.predict_level_set(entry) is None
+    assert facts.settings["head"] == "softmax"
+    with pytest.raises(InputError, match="--head: the network of .*run has no choice of heads"):
+        load_predictor(run, InferenceSettings(head="mask"))
 
 
 @pytest.mark.parametrize(

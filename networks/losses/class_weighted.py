@@ -1,0 +1,52 @@
+"""Cross entropy that rare classes count more in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+from torch.nn.modules.loss import _Loss
+
+from networks.losses.data_parameter import require_one_label
+
+
+class ClassWeightedLoss(_Loss):
+    """Cross entropy with a weight per class: what the network itself is trained with when the data parameters are
+    learnt out of line.
+
+    It is torch's weighted mean: the sum over voxels of ``w_y CE`` divided by the sum of ``w_y``.
+
+    Args:
+        weights: (K,), for instance of :func:`class_weights`; None weighs all alike.
+    """
+
+    weights: torch.Tensor | None
+
+    def __init__(self, weights: Sequence[float] | torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("weights", None if weights is None else torch.as_tensor(weights, dtype=torch.float32))
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Give the mean over the voxels of logits (B, K, H, W[, D]) and labels (B, 1, H, W[, D])."""
+        require_one_label(input, target)
+        return F.cross_entropy(input.float(), target[:, 0].long(), weight=self.weights)
+
+
+def class_weights(counts: Sequence[int] | torch.Tensor, power: float = -0.35) -> torch.Tensor:
+    """Give the weight of each class, ``n^power`` divided by the mean over the classes.
+
+    Args:
+        counts: voxels (K,) of each class in all training labels. A class without any gets the weight 0 and no part in
+            the mean.
+        power: the published -0.35; 0 weighs all classes alike.
+
+    Raises:
+        ValueError: when no class has a voxel.
+    """
+    numbers = torch.as_tensor(counts, dtype=torch.float64)
+    present = numbers > 0
+    if not bool(present.any()):
+        raise ValueError("no class has a voxel.")
+    raised = torch.where(present, numbers.clamp(min=1.0) ** power, 0.0)
+    return (raised / raised[present].mean()).float()

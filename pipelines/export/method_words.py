@@ -1,0 +1,136 @@
+"""What a run's configuration says of its network and training, in words, and the papers to cite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.prediction.class_predictor import SOFTMAX, head_of
+
+DUAL_TASK = "Luo et al., Semi-supervised medical image segmentation through dual-task consistency, AAAI 2021"
+V_NET = "Milletari et al., V-Net: fully convolutional neural networks for volumetric segmentation, 3DV 2016"
+MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, ICCV 2019"
+MOBILENET_V2 = "Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks, CVPR 2018"
+PYRAMID = "Chen et al., Rethinking atrous convolution for semantic image segmentation, 2017"
+DATA_PARAMETERS = (
+    "Weihsbach et al., DeepSTAPLE: learning to predict multimodal registration quality for unsupervised domain "
+    "adaptation, WBIR 2022"
+)
+SAXENA = (
+    "Saxena et al., Data parameters: a new family of parameters for learning a differentiable curriculum, NeurIPS 2019"
+)
+_WEIHSBACH = "(Weihsbach et al., WBIR 2022)"
+_NOISY_WORDS = {
+    "out-of-line": f"on noisy labels, with one data parameter for each, learnt beside the network {_WEIHSBACH}",
+    "in-line": f"on noisy labels, each weighted by a data parameter {_WEIHSBACH}",
+    "temperature": "on noisy labels, with a temperature for each (Saxena et al., NeurIPS 2019)",
+    "none": "on noisy labels, all of which count alike",
+}
+_MOBILE_WORDS = {
+    "mobilenet_v3_large": "MobileNetV3-Large with the Lite R-ASPP head",
+    "published_3d": "DeepSTAPLE's light mobile network (atrous spatial pyramid pooling, Lite R-ASPP head)",
+}
+_MOBILE_REFERENCES = {
+    "mobilenet_v3_large": (MOBILENET_V3,),
+    "published_3d": (MOBILENET_V2, PYRAMID, MOBILENET_V3, DATA_PARAMETERS),
+}
+
+
+def network_words(config: Mapping[str, Any]) -> str:
+    """Say in half a sentence what a run's network is."""
+    if _is_dual(config):
+        return "a V-Net with two heads, mask and signed distance map"
+    if _network_name(config) == "LRASPPMobileNet":
+        words = f"{_MOBILE_WORDS.get(_mobile_variant(config), 'LRASPPMobileNet')} in {config['spatial_dims']}D"
+        factor = _enlargement(config)
+        return words if factor == 1 else f"{words}, on images enlarged {factor:g} times"
+    name = _network_name(config)
+    return f"a network of the class `{name}`" if name else "a network of its own making"
+
+
+def training_words(config: Mapping[str, Any]) -> str:
+    """Say how it was trained, by the loss that unlabelled scans had a part in, or what noisy labels were given."""
+    if has_noisy_labels(config):
+        return _NOISY_WORDS.get(str(config.get("mode")), _NOISY_WORDS["out-of-line"])
+    consistency = config.get("consistency")
+    if not consistency:
+        return "from labelled scans alone"
+    if str(consistency.get("_target_", "")).endswith("TeacherAgrees"):
+        return "with a mean teacher (Tarvainen and Valpola, NeurIPS 2017)"
+    return "by dual-task consistency (Luo et al., AAAI 2021)"
+
+
+def description(config: Mapping[str, Any]) -> str:
+    """Name the network in a few words, as a sentence begins."""
+    if _is_dual(config):
+        return "Dual-task network"
+    return capitalised(network_words(config))
+
+
+def capitalised(words: str) -> str:
+    """Give words as a sentence begins, the rest of them as it is."""
+    return words[:1].upper() + words[1:]
+
+
+def references(config: Mapping[str, Any]) -> list[str]:
+    """Give the papers of a run's network and training."""
+    if _is_dual(config):
+        found = [DUAL_TASK, V_NET]
+    elif _network_name(config) == "LRASPPMobileNet":
+        found = list(_MOBILE_REFERENCES.get(_mobile_variant(config), ()))
+    else:
+        found = []
+    if has_noisy_labels(config) and config.get("mode") != "none":
+        found.insert(0, SAXENA if config.get("mode") == "temperature" else DATA_PARAMETERS)
+    return list(dict.fromkeys(found))
+
+
+def batch_words(config: Mapping[str, Any]) -> str:
+    """Say what is in a batch."""
+    if "labeled_per_batch" in config:
+        return f"{config['labeled_per_batch']} labelled, {config.get('unlabeled_per_batch', '?')} unlabelled windows"
+    return f"{config.get('batch_size', '?')} windows"
+
+
+def has_noisy_labels(config: Mapping[str, Any]) -> bool:
+    """Whether a run was made on several labels of each case, by the trainer that learns how far to trust each."""
+    train = config.get("train")
+    trainer = train.get("trainer") if isinstance(train, Mapping) else None
+    return isinstance(trainer, Mapping) and str(trainer.get("_target_", "")).endswith("DataParameterTrainer")
+
+
+def _is_dual(config: Mapping[str, Any]) -> bool:
+    return head_of(config) != SOFTMAX
+
+
+def _network_name(config: Mapping[str, Any]) -> str:
+    """Give the last name of the network's class; empty where an expression makes it."""
+    return _class_of(_network(config))
+
+
+def _mobile_variant(config: Mapping[str, Any]) -> str:
+    """Give the variant of an LRASPPMobileNet; what is not given is the class's own default."""
+    return str(_value(config, _network(config).get("variant", "mobilenet_v3_large")))
+
+
+def _network(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the definition of a run's network, within what enlarges its images; empty where an expression makes it."""
+    network = config.get("network_def")
+    if isinstance(network, Mapping) and _class_of(network) == "UpscaledNetwork":
+        network = network.get("network")
+    return network if isinstance(network, Mapping) else {}
+
+
+def _enlargement(config: Mapping[str, Any]) -> float:
+    """Give how many times as large as they are a run's network sees its images."""
+    network = config["network_def"]
+    return float(_value(config, network.get("factor", 1))) if _class_of(network) == "UpscaledNetwork" else 1.0
+
+
+def _class_of(definition: Mapping[str, Any]) -> str:
+    return str(definition.get("_target_", "")).rpartition(".")[2]
+
+
+def _value(config: Mapping[str, Any], value: Any) -> Any:
+    """Look up what a reference names; anything else is as it is."""
+    return config.get(value[1:], value) if isinstance(value, str) and value.startswith("@") else value

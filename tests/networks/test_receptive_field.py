@@ -1,0 +1,65 @@
+"""The measured receptive field against ones worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from networks.nets import DualTaskVNet, LRASPPMobileNet
+from networks.receptive_field import ReceptiveField, receptive_field
+
+
+def up(factor):
+    return nn.Upsample(scale_factor=factor, mode="nearest")
+
+
+HAND = {
+    # Each convolution of 3 adds 2, one of dilation 4 adds 8.
+    "convolutions": (
+        nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=4, dilation=4)),
+        11,
+    ),
+    # A stride of 2 doubles what follows: 3 + 2 * 2.
+    "stride": (nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 3, padding=1), up(2)), 7),
+    "pooling": (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 1, 3, padding=1), up(2)), 6),
+    "separable": (nn.Sequential(nn.Conv2d(1, 8, 1), nn.Conv2d(8, 8, 5, padding=2, groups=8), nn.ReLU6()), 5),
+}
+
+
+@pytest.mark.parametrize(("network", "side"), HAND.values(), ids=HAND.keys())
+def test_by_hand(network, side):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert receptive_field(network, 2, 1) == ReceptiveField(side, whole_image=False)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_light_3d_network_by_hand():
+    """Stem 3; at stride 2, seven blocks add 4 each; at stride 4, three add 8 and the dilation of 16 adds 128; and the
+    interpolation between two voxels adds 4. In 2D, which is the same along an axis."""
+    network = LRASPPMobileNet(2, 1, 2, "published_3d", "inverted")
+    assert 3 + 7 * 4 + 3 * 8 + 128 + 4 == 187
+    assert receptive_field(network, 2, 1) == ReceptiveField(187, whole_image=True)
+
+
+def test_norms_over_the_image():
+    network = nn.Sequential(nn.Conv3d(2, 2, 3, padding=1), nn.InstanceNorm3d(2))
+    assert receptive_field(network, 3, 2) == ReceptiveField(3, whole_image=True)
+
+
+def test_several_outputs():
+    """Of the V-Net in 2D, by its levels: down, what the convolutions add, and up again."""
+    found = receptive_field(DualTaskVNet(2, 1, 1, filters=2), 2, 1)
+    assert found == ReceptiveField(290, whole_image=False)
+
+
+class Cut(nn.Module):
+    def forward(self, x):
+        return x.detach()
+
+
+def test_nothing_to_measure():
+    with pytest.raises(ValueError, match="No output depends on the image"):
+        receptive_field(Cut(), 2, 1)
+    with pytest.raises(ValueError, match="nothing of the image's size"):
+        receptive_field(nn.AdaptiveAvgPool2d(1), 2, 1)

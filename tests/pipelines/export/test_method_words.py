@@ -1,0 +1,103 @@
+"""What a configuration says of its network and training."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.export.method_words import (
+    DATA_PARAMETERS,
+    DUAL_TASK,
+    MOBILENET_V2,
+    MOBILENET_V3,
+    SAXENA,
+    V_NET,
+    batch_words,
+    capitalised,
+    description,
+    network_words,
+    references,
+    training_words,
+)
+
+DUAL = {"head": "mask", "k": 1500.0, "network_def": {"_target_": "networks.nets.DualTaskVNet"}}
+LARGE = {"head": "softmax", "spatial_dims": 2, "network_def": {"_target_": "networks.nets.LRASPPMobileNet"}}
+LIGHT = {
+    "spatial_dims": 3,
+    "variant": "published_3d",
+    "network_def": {"_target_": "networks.nets.LRASPPMobileNet", "variant": "@variant"},
+}
+NOISY = {"train": {"trainer": {"_target_": "pipelines.engines.DataParameterTrainer"}}}
+UNET = {"network_def": {"_target_": "monai.networks.nets.UNet"}}
+
+NETWORKS = {
+    "dual": (DUAL, "a V-Net with two heads, mask and signed distance map", "Dual-task network", [DUAL_TASK, V_NET]),
+    "large": (
+        LARGE,
+        "MobileNetV3-Large with the Lite R-ASPP head in 2D",
+        "MobileNetV3-Large with the Lite R-ASPP head in 2D",
+        [MOBILENET_V3],
+    ),
+    "other": (UNET, "a network of the class `UNet`", "A network of the class `UNet`", []),
+    "expression": ({"network_def": "$f()"}, "a network of its own making", "A network of its own making", []),
+    "none": ({}, "a network of its own making", "A network of its own making", []),
+}
+
+
+@pytest.mark.parametrize(("config", "words", "begins", "papers"), NETWORKS.values(), ids=NETWORKS.keys())
+def test_networks(config, words, begins, papers):
+    assert network_words(config) == words
+    assert description(config) == begins
+    assert references(config) == papers
+
+
+def test_a_variant_by_reference():
+    assert network_words(LIGHT).startswith("DeepSTAPLE's light mobile network")
+    assert {MOBILENET_V2, MOBILENET_V3, DATA_PARAMETERS} <= set(references(LIGHT))
+    assert "LRASPPMobileNet" in network_words({**LIGHT, "variant": "another"})
+
+
+METHODS = {
+    "dtc": ({"consistency": {"_target_": "x.HeadsAgree"}}, "by dual-task consistency (Luo et al., AAAI 2021)"),
+    "teacher": ({"consistency": {"_target_": "x.TeacherAgrees"}}, "with a mean teacher"),
+    "supervised": ({"consistency": None}, "from labelled scans alone"),
+    "noisy": (NOISY, "on noisy labels, with one data parameter for each, learnt beside the network (Weihsbach et al."),
+    "in-line": ({**NOISY, "mode": "in-line"}, "on noisy labels, each weighted by a data parameter (Weihsbach et al."),
+    "temperature": ({**NOISY, "mode": "temperature"}, "on noisy labels, with a temperature for each (Saxena et al."),
+    "alike": ({**NOISY, "mode": "none"}, "on noisy labels, all of which count alike"),
+    "no trainer of noisy labels": ({"mode": "in-line"}, "from labelled scans alone"),
+    "overlay": ({"train": "@other"}, "from labelled scans alone"),
+}
+
+
+@pytest.mark.parametrize(("config", "told"), METHODS.values(), ids=METHODS.keys())
+def test_training(config, told):
+    assert training_words(config).startswith(told)
+
+
+def test_an_enlarged_network():
+    """Within what enlarges its images, the network is what it is."""
+    wrapped = {"_target_": "networks.nets.UpscaledNetwork", "factor": "@upscale", "network": LIGHT["network_def"]}
+    config = {**LIGHT, "network_def": wrapped, "upscale": 1.5}
+    assert network_words(config) == f"{network_words(LIGHT)}, on images enlarged 1.5 times"
+    assert network_words({**config, "upscale": 1.0}) == network_words(LIGHT)
+    assert references(config) == references(LIGHT)
+
+
+def test_papers_by_mode():
+    assert references({**LARGE, **NOISY, "mode": "temperature"}) == [SAXENA, MOBILENET_V3]
+    assert references({**LARGE, **NOISY, "mode": "none"}) == [MOBILENET_V3]
+
+
+def test_papers_are_cited_once():
+    assert references({**LARGE, **NOISY}) == [DATA_PARAMETERS, MOBILENET_V3]
+    assert references({**LIGHT, **NOISY}).count(DATA_PARAMETERS) == 1
+
+
+def test_batches():
+    assert batch_words({"labeled_per_batch": 2, "unlabeled_per_batch": 1}) == "2 labelled, 1 unlabelled windows"
+    assert batch_words({"batch_size": 8}) == "8 windows"
+    assert batch_words({}) == "? windows"
+
+
+def test_capitals():
+    assert capitalised("a V-Net") == "A V-Net"
