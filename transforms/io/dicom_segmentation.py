@@ -285,7 +285,7 @@ def _pixels(name: str, data: Dataset) -> Iterator[np.ndarray]:
             bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
             yield bits[first % 8 : first % 8 + size].reshape(data.Rows, data.Columns)
     except Exception as fault:
-        raise InputError(name, f"its pixels are truncated or damaged ({type(fault).__name__})") from fault
+        raise InputError(name, f"has truncated or damaged pixels ({type(fault).__name__})") from fault
 
 
 def _group(groups: Sequence[Dataset | None], *keywords: str) -> Any:

@@ -264,8 +264,8 @@ def _pixels(path: Path) -> np.ndarray:
     except InputError:
         raise
     except Exception as fault:
-        reason = str(fault).split(".")[0] or type(fault).__name__
-        raise InputError(path, f"its pixels are truncated or damaged: {reason}") from fault
+        reason = str(fault).split(".")[0].split(" - ")[0] or type(fault).__name__
+        raise InputError(path, f"has truncated or damaged pixels: {reason}") from fault
 
 
 def _require_decoder(path: Path, data: Dataset) -> None:
