@@ -18,20 +18,28 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipelines.console import add_run_arguments, command_parser, run_command, say
+from pipelines.console import command_parser, run_command, say
 from pipelines.data.cohort import checked_dataset
 from pipelines.data.data_parameters_table import TABLE_FILE
 from pipelines.data.rater_cohort import filter_instances
 from pipelines.data.raters import expand_raters
 from pipelines.data.splits import make_rater_splits
 from pipelines.devices import check_device_name, resolve_device
-from pipelines.runs.record import CONFIG_FILE, is_finished, refuse_taken
-from pipelines.workflow import check_ids, config_files, find_bundle, parse_overrides, quiet_monai, run_stage
+from pipelines.training_command import (
+    add_training_arguments,
+    check_training_arguments,
+    composed,
+    data_folder,
+    nothing_to_resume,
+    stored,
+)
+from pipelines.workflow import config_files, find_bundle, quiet_monai, run_stage
 from transforms.io.input_error import InputError
 
 MODES = ("out-of-line", "in-line", "temperature", "none")
@@ -58,11 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help='data set folder whose training cases list "raters"; else their labels'
     )
-    add_run_arguments(parser, output="the run folder: checkpoints, data parameters, scores, report, bundle")
-    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="name or folder of the bundle to train")
-    parser.add_argument(
-        "--overlay", action="append", default=[], metavar="NAME", help="further files of the bundle's configs"
-    )
+    add_training_arguments(parser, DEFAULT_BUNDLE)
     parser.add_argument("--mode", choices=MODES, help="how data parameters are learnt; the bundle's by default")
     parser.add_argument("--disturb", type=float, metavar="SHARE", help="spoil this share of the labels, 0 to 1")
     parser.add_argument("--strength", type=float, metavar="S", help="how much, see transforms.RandLabelNoise")
@@ -78,12 +82,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--validation", type=int, metavar="N", help="cases with an expert's label set aside to choose the best weights"
     )
-    parser.add_argument("--iterations", type=int, metavar="N", help="length of the training; the bundle's by default")
-    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --output")
-    parser.add_argument("--smoke", action="store_true", help="a minute on phantoms, to see that everything runs")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="ID=VALUE", help="set any id of the configuration"
-    )
     return parser
 
 
@@ -93,66 +91,31 @@ def run(args: argparse.Namespace) -> int:
     _check_usage(args)
     if args.dry_run:
         return _tell_kept(args)
-    if args.resume and is_finished(args.output):
-        say(f"{args.output} holds a finished run: nothing to do")
+    if nothing_to_resume(args):
         return 0
-    if args.resume and not (args.output / CONFIG_FILE).is_file():
-        raise InputError(args.output, f"holds no run to resume ({CONFIG_FILE} is missing)")
     if args.smoke:
         args.overlay = ["quick", "smoke"]
     says_which = args.smoke or args.overlay or args.bundle != DEFAULT_BUNDLE
-    files, overrides = _stored(args) if args.resume and not says_which else _composed(args)
+    if args.resume and not says_which:
+        files, overrides = stored(args, (), _given(args))
+    else:
+        stages = ["common", "train", *args.overlay]
+        files, overrides = composed(args, stages, _given(args), _smoke_data, partial(_from_data, args))
     quiet_monai()
     run_stage(files, {**overrides, "device": f"$torch.device('{resolve_device(args.device)}')"}, "train")
     return 0
 
 
 def _check_usage(args: argparse.Namespace) -> None:
-    for option, least in (("iterations", 1), ("validation", 0), ("seed", 0), ("strength", 0)):
-        value = getattr(args, option)
-        if value is not None and not value >= least:
-            raise InputError(f"--{option}", f"must be at least {least}, got {value}")
+    check_training_arguments(args, {"iterations": 1, "validation": 0, "seed": 0, "strength": 0})
     for option in ("disturb", "keep_quantile"):
         value = getattr(args, option)
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"--{option.replace('_', '-')}", f"must lie between 0 and 1, got {value}")
     if args.disturb is None and not args.resume and (args.strength is not None or args.kind is not None):
         raise InputError("--disturb", "is needed to say which share of the labels to spoil")
-    if args.resume and args.overwrite:
-        raise InputError("--resume", "and --overwrite contradict each other")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("--nproc_per_node", "data parameters are learnt by one process; start it without torchrun")
-
-
-def _composed(args: argparse.Namespace) -> tuple[list[Path], dict[str, Any]]:
-    """Give the files and overrides that the command line asks for, once the data set is found to be sound."""
-    files = config_files(find_bundle(args.bundle), ["common", "train", *args.overlay])
-    settings = parse_overrides(args.set)
-    check_ids(files, settings)
-    refuse_taken(args.output, overwrite=args.overwrite, resume=args.resume)
-    data = _data_folder(args)
-    overrides = {
-        "dataset_dir": str(data),
-        "output_dir": str(args.output),
-        "seed": args.seed,
-        "resume": args.resume,
-        "overwrite": args.overwrite,
-        **_given(args),
-    }
-    return files, {**overrides, **_from_data(data, args, settings), **settings}
-
-
-def _stored(args: argparse.Namespace) -> tuple[list[Path], dict[str, Any]]:
-    """Give the configuration that the run in ``--output`` was started with, and what the command line says anew."""
-    files = [args.output / CONFIG_FILE]
-    settings = parse_overrides(args.set)
-    check_ids(files, settings)
-    overrides = {"output_dir": str(args.output), "resume": True, "overwrite": False, **_given(args)}
-    if args.seed:
-        overrides["seed"] = args.seed
-    if args.data is not None:
-        overrides["dataset_dir"] = str(args.data)
-    return files, {**overrides, **settings}
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -168,17 +131,7 @@ def _table(args: argparse.Namespace) -> Path | None:
     return given / TABLE_FILE if given is not None and given.is_dir() else given
 
 
-def _data_folder(args: argparse.Namespace) -> Path:
-    if args.smoke:
-        return _smoke_data(args)
-    if args.data is not None:
-        return Path(args.data)
-    if args.resume:
-        return Path(yaml.safe_load((args.output / CONFIG_FILE).read_text(encoding="utf-8"))["dataset_dir"])
-    raise InputError("--data", "is needed (or --smoke, to try without data)")
-
-
-def _from_data(data: Path, args: argparse.Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _from_data(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fit the network to the data set (classes, channels), unless the user has set them; refuse what is not sound.
 
     All faults are found here already, before torch is loaded.
@@ -193,7 +146,7 @@ def _from_data(data: Path, args: argparse.Namespace, settings: Mapping[str, Any]
 
 def _tell_kept(args: argparse.Namespace) -> int:
     """Print which labels a training with these options would be left with."""
-    dataset, _ = checked_dataset(_data_folder(args))
+    dataset, _ = checked_dataset(data_folder(args, _smoke_data))
     splits = make_rater_splits(dataset, args.validation, args.seed)
     instances = expand_raters(splits.labeled, dataset.root)
     kept = {each.index for each in filter_instances(instances, _table(args), args.keep_quantile, args.keep_above)}

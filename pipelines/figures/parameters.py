@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipelines.data.data_parameters_table import ParameterRow
 from pipelines.figures.curves import COLOURS
@@ -40,6 +41,7 @@ def draw_histogram(rows: Sequence[ParameterRow]) -> Figure | None:
     quality = label_quality(both, [None] * len(both), [False] * len(values[False]) + [True] * len(values[True]))
     told = f"mean {quality.mean:.2f}, sd {quality.sd:.2f}"
     _dress(axis, told if quality.auc is None else f"{told}, AUC {quality.auc:.3f}", "data parameter", "labels")
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))  # no half labels, however few there are
     return figure
 
 

@@ -25,6 +25,7 @@ def test_the_histogram_shows_both_kinds_and_how_well_they_are_told_apart():
     assert axis.get_title(loc="left") == "mean 0.45, sd 0.29, AUC 1.000"
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["sound (7)", "disturbed (3)"]
     assert sum(patch.get_height() for patch in axis.patches) == 10
+    assert all(tick == int(tick) for tick in axis.get_yticks())  # labels are counted
 
 
 def test_without_disturbed_labels_there_is_no_auc():
