@@ -11,6 +11,8 @@ STAMP := $(VENV)/.installed
 OUTPUT ?= demo
 DATA ?=
 PYTEST ?=
+# A process per core; what one file's tests share stays in one process.
+JOBS ?= auto
 
 # Those that need no data and no hour; benchmarks.semi_supervised is the one for an afternoon.
 BENCHMARKS := signed_distance metrics training_iteration sliding_window
@@ -35,10 +37,10 @@ demo: $(STAMP)  ## phantoms (or DATA=DIR), training, evaluation, bundle and repo
 	@$(BIN)/concord demo --overwrite --output "$(OUTPUT)" $(if $(DATA),--data "$(DATA)")
 
 test: lint types  ## ruff, mypy and the tests that take seconds
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
 
 test-all: lint types  ## the tests that take minutes too
-	@$(BIN)/python -m pytest -m "" $(PYTEST)
+	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(PYTEST)
 
 test-pacs: $(STAMP) pacs-tools  ## the tests against a real PACS alone; installs Orthanc and DICOM tools from Debian's packages
 	@$(BIN)/python -m pytest -m pacs $(PYTEST)

@@ -79,13 +79,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="estimate raters from the voxels alone about which they disagree; by default hybrid does, staple does not",
     )
     parser.add_argument(
-        "--prior", type=float, nargs="+", metavar="F", default=unset, help="probability of each label 0, 1, ..."
+        "--prior",
+        type=float,
+        nargs="+",
+        metavar="F",
+        default=unset,
+        help="probability of each label 0, 1, ...; by default the raters' mean shares, and for hybrid what makes the "
+        "consensus as large as trusted raters are",
     )
     parser.add_argument(
         "--strength",
         type=float,
         default=ConsensusOptions.strength,
-        help="of data parameters in the hybrid, 0 is staple",
+        help="of data parameters in the hybrid; with 0 they say no more than how large the consensus is",
     )
     parser.add_argument(
         "--iterations",

@@ -10,7 +10,11 @@ import pytest
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
 
-THREADS = 2
+# Where tests run in a process per core, neither they nor the commands that they start take more than one.
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+THREADS = 1 if SIDE_BY_SIDE else 2
+if SIDE_BY_SIDE:
+    os.environ["OMP_NUM_THREADS"] = str(THREADS)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transforms.pattern_votes import vote_shares
+from transforms.pattern_votes import softmax_weights, vote_shares
 from transforms.rater_model import MAX_ITERATIONS, TOLERANCE, RaterModel, estimate_raters, mean_fractions
 from transforms.rater_patterns import RaterPatterns
-from transforms.trusted_raters import STRENGTH, tempered_prior, trust_pseudo_counts
+from transforms.trusted_raters import STRENGTH, trust_pseudo_counts
 
 __all__ = ["staple_fusion"]
 
@@ -37,7 +37,8 @@ def staple_fusion(
             sensitivities and specificities are those of the contested region, and smaller. Where all raters agree
             everywhere there is nothing to restrict to, and all voxels are taken.
         prior: probability of each label 0, 1, ... before any rater is asked, scaled to sum 1 over the labels that
-            occur; the mean fractions of the raters by default, over the voxels estimated from.
+            occur; by default the mean fractions of the raters, over the voxels estimated from, and for the hybrid
+            what gives each label its trusted volume.
         parameters: ``(R,)``, data parameters, for the hybrid of :mod:`transforms.trusted_raters`; None for STAPLE.
         strength: of the parameters, 0 or more.
         initial: first guess of every sensitivity and specificity, such as 0.99999; by default the first guess is the
@@ -57,18 +58,20 @@ def staple_fusion(
     decisions, counts, labels = patterns.decisions[chosen], patterns.counts[chosen], patterns.labels
     fractions = mean_fractions(decisions, counts, labels)
     start = fractions if prior is None else _given_prior(prior, labels)
-    added = None
+    added = volumes = None
     if parameters is not None:
         if np.shape(parameters) != (decisions.shape[1],):
             raise ValueError(f"there are {decisions.shape[1]} raters, but parameters of shape {np.shape(parameters)}.")
-        start = tempered_prior(parameters, start, strength)
+        trusted = counts @ vote_shares(decisions, labels, softmax_weights(parameters))
         if len(labels) > 1:
-            added = trust_pseudo_counts(parameters, fractions * counts.sum(), strength)
+            added = trust_pseudo_counts(parameters, trusted, strength)
+        volumes = trusted if prior is None else None
     model = estimate_raters(
         decisions,
         counts,
         labels,
         prior=start,
+        volumes=volumes,
         pseudo_counts=added,
         initial=initial,
         max_iterations=max_iterations,

@@ -8,7 +8,8 @@ what rater r says there, f the prior and theta_r[s, l] = P(d_r = l | T = s), eac
     theta_r[s, l] = (sum_{voxels with d_r = l} W(s) + a_r[s, l]) / (sum_{all voxels} W(s) + sum_k a_r[s, k])
 
 in which the pseudo-counts a are 0 in STAPLE itself; others make it the maximum a posteriori under Dirichlet (for two
-classes, Beta) priors with the exponents a. For two classes theta[1, 1] is the sensitivity and theta[0, 0] the
+classes, Beta) priors with the exponents a. The prior f stays as it is, or follows the volumes that the truth is said to
+have: then each W is that with the f for which sum W(s) is the volume of s. For two classes theta[1, 1] is the sensitivity and theta[0, 0] the
 specificity. All voxels of one pattern of decisions share W, so the sums run over patterns, weighted by their voxels.
 """
 
@@ -29,6 +30,9 @@ TOLERANCE = 1e-9
 _TRUSTED = 0.99999
 # Stands for 0 where a logarithm is taken: finite, and beyond what any number of voxels can outweigh.
 _TINY = 1e-300
+# Of a prior that follows volumes: scalings in one iteration, and the share of all voxels that a label may be off.
+_MOST_SCALINGS = 20
+_VOLUME_TOLERANCE = 1e-9
 # Numbers in the indicator matrix that is kept; more are made anew in each iteration, part by part.
 _KEPT = 1 << 22
 
@@ -101,6 +105,7 @@ def estimate_raters(
     labels: Sequence[int],
     *,
     prior: Array | None = None,
+    volumes: Array | None = None,
     pseudo_counts: Array | None = None,
     initial: float | None = None,
     max_iterations: int = MAX_ITERATIONS,
@@ -121,7 +126,9 @@ def estimate_raters(
         decisions: ``(P, R)``, distinct patterns.
         counts: ``(P,)``, voxels of each pattern.
         labels: S labels, ascending, among which all decisions are.
-        prior: ``(S,)``, of sum 1; the mean fractions of the decisions by default. It stays fixed.
+        prior: ``(S,)``, of sum 1; the mean fractions of the decisions by default. It stays fixed without ``volumes``.
+        volumes: ``(S,)``, expected voxels of each label that the prior is made to give, of the same sum as ``counts``;
+            a label of none is not the truth anywhere.
         pseudo_counts: ``(R, S, S)``, in voxels; none by default.
         initial: first guess of the diagonals of all confusion matrices, such as 0.99999 of Warfield's paper; the rest
             of a row is shared evenly. By default the first guess of W is the raters' soft average, as in ITK.
@@ -148,11 +155,12 @@ def estimate_raters(
     confusion = np.full((raters, classes, classes), (1 - start) / (classes - 1))
     confusion[:, range(classes), range(classes)] = start
     indicators = _Indicators(codes, classes)
-    posterior, counted = _expect(indicators, weight, prior, None if initial is None else confusion)
+    first = None if initial is None else confusion
+    posterior, counted, prior = _expect(indicators, weight, prior, first, volumes)
     change, iterations = np.inf, 0
     while iterations < max_iterations and change > tolerance:
         update = _maximise(counted, added, confusion)
-        posterior, counted = _expect(indicators, weight, prior, update)
+        posterior, counted, prior = _expect(indicators, weight, prior, update, volumes)
         change = float(np.abs(update - confusion).max())
         confusion = update
         iterations += 1
@@ -181,28 +189,51 @@ class _Indicators:
         return matrix.reshape(len(codes), -1)
 
 
-def _expect(indicators: _Indicators, weight: Array, prior: Array, confusion: Array | None) -> tuple[Array, Array]:
-    """Give W ``(P, S)``, and the expected voxels ``(R, S, S)`` of each truth and decision.
+def _expect(
+    indicators: _Indicators, weight: Array, prior: Array, confusion: Array | None, volumes: Array | None
+) -> tuple[Array, Array, Array]:
+    """Give W ``(P, S)``, the expected voxels ``(R, S, S)`` of each truth and decision, and the prior.
 
     Without confusion matrices W is the soft average.
     """
     raters, classes = indicators.codes.shape[1], indicators.classes
+    posterior = np.empty((len(weight), classes))
+    counted = np.zeros((raters * classes, classes))
     if confusion is not None:
         # log theta as (R*l, s): a pattern's indicators pick the row of each rater's decision.
         logs = np.log(np.maximum(confusion, _TINY)).transpose(0, 2, 1).reshape(-1, classes)
-        log_prior = np.log(np.maximum(prior, _TINY))
-    posterior = np.empty((len(weight), classes))
-    counted = np.zeros((raters * classes, classes))
+        for rows, matrix in indicators.parts():
+            np.matmul(matrix, logs, out=posterior[rows])
+        if volumes is not None:
+            prior = _prior_for(posterior, weight, volumes, prior)
+        posterior = _normalised(posterior, prior)
     for rows, matrix in indicators.parts():
         if confusion is None:
             posterior[rows] = matrix.reshape(-1, raters, classes).mean(axis=1)
-        else:
-            scores = matrix @ logs + log_prior
-            scores -= scores.max(axis=1, keepdims=True)
-            np.exp(scores, out=scores)
-            posterior[rows] = scores / scores.sum(axis=1, keepdims=True)
         counted += matrix.T @ (posterior[rows] * weight[rows, None])
-    return posterior, counted.reshape(raters, classes, classes).transpose(0, 2, 1)
+    return posterior, counted.reshape(raters, classes, classes).transpose(0, 2, 1), prior
+
+
+def _normalised(scores: Array, prior: Array) -> Array:
+    """Give the probabilities ``(P, S)`` of log likelihoods under a prior."""
+    with_prior = scores + np.log(np.maximum(prior, _TINY))
+    with_prior -= with_prior.max(axis=1, keepdims=True)
+    np.exp(with_prior, out=with_prior)
+    with_prior /= with_prior.sum(axis=1, keepdims=True)
+    return np.asarray(with_prior)
+
+
+def _prior_for(scores: Array, weight: Array, volumes: Array, start: Array) -> Array:
+    """Give the prior under which each label has its volume: Sinkhorn's scaling, with the rows' sums kept by Bayes."""
+    prior = np.where(volumes > 0, np.maximum(start, _TINY), 0)
+    for _ in range(_MOST_SCALINGS):
+        mass = weight @ _normalised(scores, prior)
+        if np.abs(mass - volumes).max() <= _VOLUME_TOLERANCE * weight.sum():
+            break
+        factors = np.divide(volumes, mass, out=np.ones_like(prior), where=(volumes > 0) & (mass > 0))
+        prior = np.maximum(prior * factors, np.where(volumes > 0, _TINY, 0))
+        prior /= prior.sum()
+    return prior
 
 
 def _maximise(counted: Array, added: Array, previous: Array) -> Array:

@@ -61,13 +61,13 @@ def test_prior_that_is_none(prior, message):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("restricted", [False, True])
-def test_hybrid_is_staple_without_strength_or_differences(classes, restricted):
+def test_hybrid_without_strength_and_with_a_prior_of_ones_own_is_staple(classes, restricted):
     patterns = collect_patterns(noisy_raters(6, classes, (20, 20)))
-    plain = staple_fusion(patterns, restricted=restricted)
-    for options in ({"parameters": np.arange(6.0), "strength": 0.0}, {"parameters": np.full(6, 0.1), "strength": 50.0}):
-        hybrid = staple_fusion(patterns, restricted=restricted, **options)
-        np.testing.assert_array_equal(hybrid.posterior, plain.posterior)
-        np.testing.assert_array_equal(hybrid.confusion, plain.confusion)
+    prior = [0.5, 0.3, 0.2][:classes]
+    plain = staple_fusion(patterns, restricted=restricted, prior=prior)
+    hybrid = staple_fusion(patterns, restricted=restricted, prior=prior, parameters=np.arange(6.0), strength=0.0)
+    np.testing.assert_array_equal(hybrid.posterior, plain.posterior)
+    np.testing.assert_array_equal(hybrid.confusion, plain.confusion)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -78,11 +78,41 @@ def test_hybrid_tends_to_the_weighted_vote(classes, restricted):
     vote = decide(vote_shares(patterns.decisions, patterns.labels, softmax_weights(parameters)), patterns.labels)
     shares = []
     for strength in (0.0, 3.0, 1e7):
-        model = staple_fusion(patterns, parameters=parameters, strength=strength, restricted=restricted)
+        model = staple_fusion(
+            patterns, parameters=parameters, strength=strength, restricted=restricted, prior=[1.0] * classes
+        )
         same = decide(model.posterior, patterns.labels) == vote
         shares.append(patterns.counts[same].sum() / patterns.counts.sum())
     assert shares[-1] == 1
     assert shares[0] < 1
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+def test_hybrid_expects_of_each_label_what_the_trusted_raters_give_it(restricted):
+    patterns = collect_patterns(noisy_raters(6, 3, (20, 20)))
+    parameters = np.array([-1.3, -0.4, 0.2, 0.5, -0.9, 1.1])
+    model = staple_fusion(patterns, parameters=parameters, restricted=restricted)
+    wanted = patterns.counts @ vote_shares(patterns.decisions, patterns.labels, softmax_weights(parameters))
+    np.testing.assert_allclose(patterns.counts @ model.posterior, wanted, atol=1e-3 * patterns.counts.sum())
+    if not restricted:
+        np.testing.assert_allclose(model.mass, wanted, atol=1e-3 * patterns.counts.sum())
+
+
+def test_hybrid_is_as_large_as_displaced_raters_where_a_vote_is_smaller_and_staple_larger():
+    truth, raters, _ = registered_raters(3, 0, 0.0)
+    patterns = collect_patterns(raters)
+    vote, staple, hybrid = (
+        int((patterns.spread(decide(posterior, patterns.labels)) == 1).sum())
+        for posterior in (
+            vote_shares(patterns.decisions, patterns.labels),
+            staple_fusion(patterns).posterior,
+            staple_fusion(patterns, restricted=True, parameters=np.zeros(10)).posterior,
+        )
+    )
+    mean = raters.sum() / len(raters)
+    assert vote < 0.95 * mean
+    assert staple > 1.05 * mean
+    assert hybrid == pytest.approx(mean, rel=0.05)
 
 
 def test_hybrid_follows_a_rater_the_more_it_is_trusted():
@@ -90,7 +120,8 @@ def test_hybrid_follows_a_rater_the_more_it_is_trusted():
     says = patterns.decisions[:, 4] == 1
     sensitivities, posteriors = [], []
     for parameter in (-2.0, 0.0, 2.0, 4.0):
-        model = staple_fusion(patterns, parameters=[0.1, 0.2, 0.0, -0.1, parameter], strength=1e9)
+        trust = [0.1, 0.2, 0.0, -0.1, parameter]
+        model = staple_fusion(patterns, parameters=trust, strength=1e9, prior=[0.5, 0.5])
         sensitivities.append(model.sensitivity[4, 1])
         posteriors.append(model.posterior[says, 1])
     assert np.all(np.diff(sensitivities) > 0)

@@ -179,3 +179,31 @@ def test_hundreds_of_raters_do_not_underflow():
 def test_options_that_make_no_sense(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         estimate_raters(np.array([[0, 1]]), np.array([1]), (0, 1), **options)
+
+
+def test_prior_that_follows_volumes_solves_what_scipy_solves():
+    from scipy.optimize import root
+
+    patterns = collect_patterns(noisy_raters(5, 3, (20, 20)))
+    volumes = np.array([180.0, 150.0, 70.0])
+    model = estimate_raters(patterns.decisions, patterns.counts, patterns.labels, volumes=volumes)
+    likelihood = np.ones((len(patterns.counts), 3))
+    for rater, theta in enumerate(model.confusion):
+        likelihood *= theta[:, patterns.decisions[:, rater]].T
+
+    def masses(logits):
+        posterior = likelihood * np.exp([0, *logits])
+        return patterns.counts @ (posterior / posterior.sum(axis=1, keepdims=True))
+
+    found = root(lambda logits: (masses(logits) - volumes)[1:], [0.0, 0.0])
+    prior = np.exp([0, *found.x]) / np.exp([0, *found.x]).sum()
+    assert model.converged
+    np.testing.assert_allclose(model.mass, volumes, atol=1e-3)
+    np.testing.assert_allclose(model.prior, prior, atol=1e-4)
+
+
+def test_label_without_volume_is_nowhere_the_truth():
+    patterns = collect_patterns(noisy_raters(5, 3, (20, 20)))
+    model = estimate_raters(patterns.decisions, patterns.counts, patterns.labels, volumes=np.array([300.0, 100.0, 0.0]))
+    assert model.mass[2] < 1e-6
+    assert np.isfinite(model.confusion).all()
