@@ -32,7 +32,7 @@ from transforms.rater_patterns import collect_patterns
 
 DATA = Path(os.environ.get("CONCORD_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 RATERS = 10
-STRENGTHS = (0.3, 1.0, 3.0, 10.0, 100.0)
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 Labels = NDArray[np.uint8]
 
 

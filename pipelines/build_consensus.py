@@ -260,14 +260,18 @@ def _build_all(
 def _tell(summary: Mapping[str, Any], output: Path) -> None:
     for method, told in summary["methods"].items():
         dice = told["mean_dice"]
-        line = f"{method}: {told['cases']} cases"
+        line = f"{method}: {_counted(told['cases'])}"
         if dice["mean"] is not None:
-            line += f", Dice {dice['mean']:.4f} against the expert ({dice['cases']} cases)"
+            line += f", Dice {dice['mean']:.4f} against the expert ({_counted(dice['cases'])})"
         say(line)
     raters = summary["raters"]["mean_dice"]
     if raters["mean"] is not None:
         say(f"single raters: Dice {raters['mean']:.4f}; best of each case {summary['raters']['best_dice']['mean']:.4f}")
     say(f"written to {output}")
+
+
+def _counted(cases: int) -> str:
+    return f"{cases} case{'' if cases == 1 else 's'}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

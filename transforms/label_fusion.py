@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transforms.pattern_votes import softmax_weights, vote_shares
+from transforms.pattern_votes import vote_shares
 from transforms.rater_model import MAX_ITERATIONS, TOLERANCE, RaterModel, estimate_raters, mean_fractions
 from transforms.rater_patterns import RaterPatterns
-from transforms.trusted_raters import STRENGTH, trust_pseudo_counts
+from transforms.trusted_raters import STRENGTH, trust_pseudo_counts, trusted_shares
 
 __all__ = ["staple_fusion"]
 
@@ -62,7 +62,7 @@ def staple_fusion(
     if parameters is not None:
         if np.shape(parameters) != (decisions.shape[1],):
             raise ValueError(f"there are {decisions.shape[1]} raters, but parameters of shape {np.shape(parameters)}.")
-        trusted = counts @ vote_shares(decisions, labels, softmax_weights(parameters))
+        trusted = counts @ vote_shares(decisions, labels, trusted_shares(parameters))
         if len(labels) > 1:
             added = trust_pseudo_counts(parameters, trusted, strength)
         volumes = trusted if prior is None else None

@@ -9,8 +9,9 @@ what rater r says there, f the prior and theta_r[s, l] = P(d_r = l | T = s), eac
 
 in which the pseudo-counts a are 0 in STAPLE itself; others make it the maximum a posteriori under Dirichlet (for two
 classes, Beta) priors with the exponents a. The prior f stays as it is, or follows the volumes that the truth is said to
-have: then each W is that with the f for which sum W(s) is the volume of s. For two classes theta[1, 1] is the sensitivity and theta[0, 0] the
-specificity. All voxels of one pattern of decisions share W, so the sums run over patterns, weighted by their voxels.
+have: then each W is that with the f for which sum W(s) is the volume of s. For two classes theta[1, 1] is the
+sensitivity and theta[0, 0] the specificity. All voxels of one pattern of decisions share W, so the sums run over
+patterns, weighted by their voxels.
 """
 
 from __future__ import annotations

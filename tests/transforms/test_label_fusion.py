@@ -9,6 +9,7 @@ from transforms.label_fusion import staple_fusion
 from transforms.pattern_votes import decide, softmax_weights, vote_shares
 from transforms.rater_model import estimate_raters
 from transforms.rater_patterns import collect_patterns
+from transforms.trusted_raters import trusted_shares
 
 
 def test_restricted_is_staple_of_the_contested_voxels_alone():
@@ -75,7 +76,7 @@ def test_hybrid_without_strength_and_with_a_prior_of_ones_own_is_staple(classes,
 def test_hybrid_tends_to_the_weighted_vote(classes, restricted):
     patterns = collect_patterns(noisy_raters(6, classes, (20, 20)))
     parameters = np.array([-1.3, -0.4, 0.2, 0.5, -0.9, 1.1])
-    vote = decide(vote_shares(patterns.decisions, patterns.labels, softmax_weights(parameters)), patterns.labels)
+    vote = decide(vote_shares(patterns.decisions, patterns.labels, trusted_shares(parameters)), patterns.labels)
     shares = []
     for strength in (0.0, 3.0, 1e7):
         model = staple_fusion(
@@ -92,7 +93,7 @@ def test_hybrid_expects_of_each_label_what_the_trusted_raters_give_it(restricted
     patterns = collect_patterns(noisy_raters(6, 3, (20, 20)))
     parameters = np.array([-1.3, -0.4, 0.2, 0.5, -0.9, 1.1])
     model = staple_fusion(patterns, parameters=parameters, restricted=restricted)
-    wanted = patterns.counts @ vote_shares(patterns.decisions, patterns.labels, softmax_weights(parameters))
+    wanted = patterns.counts @ vote_shares(patterns.decisions, patterns.labels, trusted_shares(parameters))
     np.testing.assert_allclose(patterns.counts @ model.posterior, wanted, atol=1e-3 * patterns.counts.sum())
     if not restricted:
         np.testing.assert_allclose(model.mass, wanted, atol=1e-3 * patterns.counts.sum())

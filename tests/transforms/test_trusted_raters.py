@@ -3,10 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from transforms.trusted_raters import trust_pseudo_counts
+from transforms.trusted_raters import trust_pseudo_counts, trusted_shares
 
-# Softmax 1/4 and 3/4: R w is 1/2 and 3/2, so the odds of a right decision are 9^(1/2) = 3 and 9^(3/2) = 27.
-PARAMETERS = [0.0, math.log(3)]
+# Shares 1/4 and 3/4: R w is 1/2 and 3/2, so the odds of a right decision are 9^(1/2) = 3 and 9^(3/2) = 27.
+PARAMETERS = [0.0, 2 * math.log(3)]
+
+
+def test_shares_by_hand():
+    np.testing.assert_allclose(trusted_shares(PARAMETERS), [0.25, 0.75])
 
 
 def test_pseudo_counts_by_hand():
