@@ -29,7 +29,7 @@ from pipelines.registration.atlas_plan import (
     require_same_labels,
 )
 from pipelines.registration.pair_job import PairJob
-from pipelines.registration.settings import ENGINES, STARTS, PairSettings
+from pipelines.registration.settings import AFFINES, ENGINES, STARTS, PairSettings
 from transforms.io.input_error import InputError, InputErrors
 
 
@@ -49,6 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--start",
         default="auto",
         help="initial alignment: header (world coordinates), centre (of the fields of view) or auto (the more alike)",
+    )
+    parser.add_argument(
+        "--affine",
+        default="affine",
+        help="before the deformation: affine, rigid, or none (scans of one person that share a frame)",
     )
     parser.add_argument("--channel", type=int, default=0, metavar="N", help="channel that is registered, from 0")
     parser.add_argument("--spacing", type=float, metavar="MM", help="step of the working grid (the target's mean step)")
@@ -87,9 +92,13 @@ def run(args: argparse.Namespace) -> int:
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse what can be refused before anything is read."""
     check_device_name(args.device)
-    for option, value, allowed in (("--engine", args.engine, ENGINES), ("--start", args.start, STARTS)):
-        if value not in allowed:
-            raise InputError(option, f"must be {' or '.join(allowed)}, got {value}")
+    for option, given, allowed in (
+        ("--engine", args.engine, ENGINES),
+        ("--start", args.start, STARTS),
+        ("--affine", args.affine, AFFINES),
+    ):
+        if given not in allowed:
+            raise InputError(option, f"must be {' or '.join(allowed)}, got {given}")
     for option, value in (("--jobs", args.jobs), ("--atlas-count", args.atlas_count)):
         if value is not None and value < 1:
             raise InputError(option, f"must be at least 1, got {value}")
@@ -128,7 +137,7 @@ def _jobs(
 ) -> list[PairJob]:
     from pipelines.devices import resolve_device
 
-    settings = PairSettings(args.engine, args.start, args.spacing, args.seed)
+    settings = PairSettings(args.engine, args.start, args.affine, args.spacing, args.seed)
     device = "cpu" if args.engine == "simpleitk" else str(resolve_device(args.device))
     return [
         PairJob(
@@ -169,6 +178,8 @@ def _register(jobs: Sequence[PairJob], processes: int) -> list[Mapping[str, Any]
 
 
 def _summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    from pipelines.registration.atlas_dataset import TABLE
+
     def mean(name: str) -> float | None:
         values = [record[name] for record in records if record[name] is not None]
         return sum(values) / len(values) if values else None
@@ -180,6 +191,10 @@ def _summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
         if None not in stages:
             before, affine, after = stages
             lines.append(f"mean {told}: {before:.3f} at the start, {affine:.3f} affine, {after:.3f} deformable")
+    known = [record for record in records if None not in (record["similarity_start"], record["similarity_final"])]
+    worse = sum(record["similarity_final"] < record["similarity_start"] for record in known)
+    if worse:
+        lines.append(f"{worse} of {len(records)} pairs are less alike than at the start: see {TABLE}")
     kept = sum(bool(record["fallback"]) for record in records)
     lines.append(f"{len(records)} pairs, {mean('seconds'):.1f} s each" + (f"; {kept} fell back" if kept else ""))
     return lines

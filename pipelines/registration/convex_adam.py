@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from networks.layers.mind_ssc import mind_ssc
 from pipelines.registration.affine_alignment import align_affine
 from pipelines.registration.convex_search import search_displacements
+from pipelines.registration.descriptors import centred_descriptors, likeness
 from pipelines.registration.grids import Matrix
 from pipelines.registration.instance_refinement import from_cells, refine_displacements
 from pipelines.registration.sampling import move_points, pool, sample, voxel_indices
@@ -22,6 +22,8 @@ def convex_adam(
 ) -> tuple[Matrix, torch.Tensor]:
     """Register ``moving`` to ``fixed``.
 
+    The affine is kept when it makes the images more alike than ``start`` does.
+
     Args:
         fixed: ``(1, *shape)``, float32.
         moving: ``(1, *shape of its own)``, with the axes and the spacing of ``fixed``.
@@ -34,10 +36,8 @@ def convex_adam(
         ``M (x + u(x))`` in the moving image.
     """
     fixed_features = _features(fixed, settings)
-    matrix = align_affine(fixed_features, _features(moving, settings), start, weight, settings.affine)
+    matrix, moving_features = _align(fixed_features, moving, start, weight, settings)
     shape = fixed.shape[1:]
-    aligned = sample(moving, move_points(voxel_indices(shape, fixed.device), matrix))
-    moving_features = _features(aligned, settings)
     cell = settings.search_cell(tuple(shape))
     with torch.no_grad():
         coarse = search_displacements(
@@ -46,6 +46,7 @@ def convex_adam(
             settings.reach,
             settings.consistency_steps,
             None if weight is None else pool(weight, cell),
+            settings.shrinkage,
         )
         found = from_cells(coarse, cell, shape) * cell
     refined = refine_displacements(
@@ -61,6 +62,29 @@ def convex_adam(
     return matrix, refined
 
 
+def _align(
+    fixed_features: torch.Tensor,
+    moving: torch.Tensor,
+    start: Matrix,
+    weight: torch.Tensor | None,
+    settings: ConvexAdamSettings,
+) -> tuple[Matrix, torch.Tensor]:
+    """Give the affine, and the features of the moving image as it carries them to the fixed grid."""
+
+    def carried(matrix: Matrix) -> torch.Tensor:
+        points = move_points(voxel_indices(fixed_features.shape[1:], moving.device), matrix)
+        return _features(sample(moving, points), settings)
+
+    before = carried(start)
+    if settings.affine.is_off:
+        return start, before
+    matrix = align_affine(fixed_features, _features(moving, settings), start, weight, settings.affine)
+    after = carried(matrix)
+    # What the affine gains by moving flat places onto each other is no likeness.
+    if likeness(fixed_features, after, weight) < likeness(fixed_features, before, weight):
+        return start, before
+    return matrix, after
+
+
 def _features(image: torch.Tensor, settings: ConvexAdamSettings) -> torch.Tensor:
-    with torch.no_grad():
-        return mind_ssc(image[None], settings.radius, settings.dilation)[0]
+    return centred_descriptors(image, settings.radius, settings.dilation)

@@ -109,6 +109,7 @@ def search_displacements(
     reach: int,
     consistency_steps: int = 15,
     weight: torch.Tensor | None = None,
+    shrinkage: float = 0.0,
 ) -> torch.Tensor:
     """Find the field in cells, ``(d, *shape)``, that carries the cells of ``fixed`` to those of ``moving``.
 
@@ -118,9 +119,18 @@ def search_displacements(
         reach: longest displacement an axis, in cells.
         consistency_steps: see :func:`make_consistent`; 0 searches in one direction only.
         weight: ``(1, *shape)``, how much each fixed cell counts.
+        shrinkage: what the squared length of a displacement costs: a Gaussian prior that holds cells back which see
+            partners everywhere. 0 for none.
     """
-    forward = coupled_convex(cost_volume(fixed, moving, reach, weight), reach)
+    forward = coupled_convex(_shrunk(cost_volume(fixed, moving, reach, weight), reach, shrinkage), reach)
     if consistency_steps == 0:
         return forward
-    backward = coupled_convex(cost_volume(moving, fixed, reach), reach)
+    backward = coupled_convex(_shrunk(cost_volume(moving, fixed, reach), reach, shrinkage), reach)
     return make_consistent(forward, backward, consistency_steps)
+
+
+def _shrunk(costs: torch.Tensor, reach: int, shrinkage: float) -> torch.Tensor:
+    """Add ``shrinkage`` times the squared length of each displacement, in place."""
+    dims = costs.ndim - 1
+    lengths = candidate_displacements(reach, dims, costs.device).square().sum(1)
+    return costs.add_(shrinkage * lengths.reshape(-1, *(1,) * dims))

@@ -25,7 +25,8 @@ def refine_displacements(
 
     The cost is 12 times the mean squared feature difference, plus ``diffusion`` times the mean squared differences of
     neighbouring displacements (in cells), summed over the axes. Displacements are averaged three times over 3 cells
-    before they are used, as a cubic B-spline would. Of all steps, and of no displacement at all, the cheapest is given.
+    before they are used, as a cubic B-spline would. The search starts from ``field``, or from no displacement where
+    that is cheaper. Of all steps, and of no displacement at all, the cheapest is given.
 
     Args:
         fixed: ``(C, *shape)``, features.
@@ -50,10 +51,12 @@ def refine_displacements(
         mean = squares.mean() if share is None else (squares * share).sum() / share.sum()
         return CHANNEL_SUM * mean + diffusion * _roughness(displacements)
 
-    parameters = (pool(field, cell) / cell).requires_grad_()
-    best = torch.zeros_like(parameters)
+    given = pool(field, cell) / cell
+    best = torch.zeros_like(given)
     with torch.no_grad():
         best_cost = float(cost_of(best))
+        parameters = given if float(cost_of(smooth(given, 3))) <= best_cost else best.clone()
+    parameters.requires_grad_()
     optimizer = torch.optim.Adam([parameters], lr=rate)
     for step in range(steps + 1):
         optimizer.zero_grad()

@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from networks.layers.mind_ssc import mind_ssc
 from pipelines.registration.convex_adam import convex_adam
+from pipelines.registration.descriptors import centred_descriptors, likeness
 from pipelines.registration.grids import Grid, Matrix, covering_grid, inverse, overlap, perpendicular_axes, working_grid
 from pipelines.registration.sampling import move_points, resample, sample
-from pipelines.registration.settings import ENGINES, STARTS, PairSettings
+from pipelines.registration.settings import AFFINES, ENGINES, STARTS, PairSettings
 from pipelines.registration.transformation import Transformation
 from transforms.io.input_error import InputError
 
 _PERCENTILES = (0.5, 99.5)
 _LEAST_OVERLAP = 0.25
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class Registration:
         start: the initial alignment.
         affine: after the affine stage.
         final: after the deformable stage.
-        similarity: 1 minus the mean squared difference of the MIND-SSC features, on the working grid, for each of
-            ``start``, ``affine`` and ``final``: 1 for equal images.
+        similarity: correlation of the centred MIND-SSC descriptors on the working grid, for each of ``start``,
+            ``affine`` and ``final``: 1 for equal images, about 0 for images that have nothing in common. It is also
+            what decides whether a stage of ``convexadam`` is kept.
         fallback: why the final transformation is not what the engine gave; empty when it is.
     """
 
@@ -95,12 +97,15 @@ def register_pair(
     Raises:
         InputError: when the two do not have the same number of axes, or do not overlap at all by their headers though
             these shall be trusted.
-        ValueError: for an engine or a start that is not known.
+        ValueError: for an engine, a start or an affine that is not known.
     """
-    if settings.engine not in ENGINES or settings.start not in STARTS:
-        raise ValueError(
-            f"engine and start must be of {ENGINES} and {STARTS}, got {settings.engine}, {settings.start}."
-        )
+    for name, value, known in (
+        ("engine", settings.engine, ENGINES),
+        ("start", settings.start, STARTS),
+        ("affine", settings.affine, AFFINES),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be of {known}, got {value}.")
     if target.grid.dims != atlas.grid.dims:
         raise InputError(atlas.name, f"is {atlas.grid.dims}D, but the target {target.name} is {target.grid.dims}D")
     prepared = _prepare(target, atlas, settings.spacing_mm, device)
@@ -121,12 +126,15 @@ def register_pair(
         stages["final"] = stages["affine"]
         fallback = "the affine was kept: the field was not finite"
     similarity = {name: _similarity(prepared, stage) for name, stage in stages.items()}
+    if settings.engine == "convexadam" and similarity["final"] < similarity["affine"] - _TOLERANCE:
+        stages["final"], similarity["final"] = stages["affine"], similarity["affine"]
+        fallback = "the affine was kept: the field made the images less alike"
     return Registration(**stages, similarity=MappingProxyType(similarity), fallback=fallback)
 
 
 def _run_engine(prepared: _Prepared, start: Matrix, settings: PairSettings) -> tuple[Matrix, torch.Tensor | None]:
     if settings.engine == "convexadam":
-        return convex_adam(prepared.fixed, prepared.moving, start, prepared.weight, settings.convex_adam)
+        return convex_adam(prepared.fixed, prepared.moving, start, prepared.weight, settings.engine_settings())
     from pipelines.registration.simpleitk_engine import align_with_simpleitk
 
     return align_with_simpleitk(
@@ -136,6 +144,7 @@ def _run_engine(prepared: _Prepared, start: Matrix, settings: PairSettings) -> t
         None if prepared.weight is None else prepared.weight[0].cpu().numpy(),
         None if prepared.moving_mask is None else prepared.moving_mask[0].cpu().numpy(),
         seed=settings.seed,
+        affine=settings.affine,
     )
 
 
@@ -212,14 +221,10 @@ def _middle(scan: Scan) -> np.ndarray:
 
 
 def _similarity(prepared: _Prepared, transformation: Transformation) -> float:
-    """1 minus the mean squared difference of MIND-SSC, of the target and of the atlas as it is carried to it."""
+    """How alike the target and the atlas are as it is carried to it."""
     device = prepared.fixed.device
     points = (
         move_points(transformation.atlas_points(prepared.grid), inverse(prepared.moving_grid.matrix)).float().to(device)
     )
     warped = sample(prepared.moving, points)
-    with torch.no_grad():
-        squares = (mind_ssc(warped[None])[0] - mind_ssc(prepared.fixed[None])[0]).square().mean(0, keepdim=True)
-    if prepared.weight is None:
-        return 1 - float(squares.mean())
-    return 1 - float((squares * prepared.weight).sum() / prepared.weight.sum())
+    return likeness(centred_descriptors(prepared.fixed), centred_descriptors(warped), prepared.weight)

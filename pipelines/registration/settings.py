@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ENGINES = ("convexadam", "simpleitk")
 STARTS = ("auto", "header", "centre")
+AFFINES = ("affine", "rigid", "none")
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,18 @@ class AffineSettings:
     cell: int = 2
     stiffness: float = 0.1
 
+    @property
+    def is_off(self) -> bool:
+        """Whether there is no step at all."""
+        return self.rigid_steps + self.affine_steps == 0
+
 
 @dataclass(frozen=True)
 class ConvexAdamSettings:
-    """How ConvexAdam works; the defaults of the search and of Adam are the published ones, where the image has room.
+    """How ConvexAdam works; the defaults are the published ones, where the image has room, but for ``shrinkage``.
+
+    That is not in the publication: without it the dense search takes partners far away that look alike by chance,
+    where the two modalities have little in common.
 
     Args:
         affine: see :class:`AffineSettings`.
@@ -38,6 +47,8 @@ class ConvexAdamSettings:
         cell: voxels an axis of a cell of the dense search, at most.
         least_cells: cells become smaller, so that the shortest axis has about this many.
         reach: longest displacement of the dense search, in cells.
+        shrinkage: cost in the dense search of the squared length of a displacement in cells: whether a partner far
+            away is believed. 0 as published.
         consistency_steps: towards inverse consistency; 0 searches in one direction only.
         adam_cell: voxels an axis of a cell of Adam's displacements.
         adam_steps: how many.
@@ -51,6 +62,7 @@ class ConvexAdamSettings:
     cell: int = 6
     least_cells: int = 12
     reach: int = 4
+    shrinkage: float = 0.03
     consistency_steps: int = 15
     adam_cell: int = 2
     adam_steps: int = 80
@@ -71,6 +83,8 @@ class PairSettings:
         engine: ``convexadam`` or ``simpleitk``.
         start: ``header`` trusts the world coordinates, ``centre`` lays the middles of the fields of view (of the masks,
             where there are any) on each other, ``auto`` takes what resembles more of the two.
+        affine: what comes before the deformation: ``affine``, ``rigid``, or ``none`` where the start is as good as it
+            gets, as for scans of one person in one frame.
         spacing_mm: of the working grid; by default from the target.
         seed: of whatever the engine draws.
         convex_adam: settings of that engine.
@@ -78,6 +92,14 @@ class PairSettings:
 
     engine: str = "convexadam"
     start: str = "auto"
+    affine: str = "affine"
     spacing_mm: float | None = None
     seed: int = 0
     convex_adam: ConvexAdamSettings = field(default_factory=ConvexAdamSettings)
+
+    def engine_settings(self) -> ConvexAdamSettings:
+        """Give ``convex_adam`` with the steps of the affine that ``affine`` leaves."""
+        steps = self.convex_adam.affine
+        if self.affine != "affine":
+            steps = replace(steps, affine_steps=0, rigid_steps=0 if self.affine == "none" else steps.rigid_steps)
+        return replace(self.convex_adam, affine=steps)

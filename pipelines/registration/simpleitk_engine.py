@@ -24,6 +24,7 @@ def align_with_simpleitk(
     moving_mask: np.ndarray | None,
     *,
     seed: int,
+    affine: str = "affine",
 ) -> tuple[Matrix, torch.Tensor]:
     """Register ``moving`` to ``fixed``.
 
@@ -36,6 +37,7 @@ def align_with_simpleitk(
         fixed_mask: where the fixed image counts, above 0.5.
         moving_mask: the same for the moving one.
         seed: of the voxels that are drawn from large images.
+        affine: what comes before the B-spline: ``affine``, ``rigid`` or ``none``.
 
     Returns:
         The affine ``M`` and the field ``u``, ``(d, *shape)`` in voxels of ``fixed``: the fixed voxel ``x`` is at
@@ -50,7 +52,7 @@ def align_with_simpleitk(
     # Sums over several threads come out in another order each time.
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
-        return _align(fixed, moving, start, (fixed_mask, moving_mask), seed)
+        return _align(fixed, moving, start, (fixed_mask, moving_mask), seed, affine)
     finally:
         SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
@@ -61,6 +63,7 @@ def _align(
     start: Matrix,
     masks: tuple[np.ndarray | None, np.ndarray | None],
     seed: int,
+    stage: str,
 ) -> tuple[Matrix, torch.Tensor]:
     import SimpleITK
 
@@ -71,12 +74,14 @@ def _align(
     rigid.SetCenter(centre.tolist())
     # The start's linear part is the identity: both grids have the same axes and the same spacing.
     rigid.SetTranslation((start[:-1, -1]).tolist())
-    _optimise(images, masks, rigid, seed, spline=False)
+    if stage != "none":
+        _optimise(images, masks, rigid, seed, spline=False)
     affine = SimpleITK.AffineTransform(dims)
     affine.SetCenter(centre.tolist())
     affine.SetMatrix(rigid.GetMatrix())
     affine.SetTranslation(rigid.GetTranslation())
-    _optimise(images, masks, affine, seed, spline=False)
+    if stage == "affine":
+        _optimise(images, masks, affine, seed, spline=False)
     matrix = _homogeneous(affine, dims)
     mesh = [int(np.clip(size // KNOT_VOXELS, 1, MOST_KNOTS)) for size in fixed.shape]
     spline = SimpleITK.BSplineTransformInitializer(images[0], mesh)

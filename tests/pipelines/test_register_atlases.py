@@ -85,6 +85,7 @@ def test_in_the_plane(tmp_path, capsys):
     [
         (["--engine", "best"], "error: --engine: must be convexadam or simpleitk, got best"),
         (["--start", "left"], "error: --start: must be auto or header or centre, got left"),
+        (["--affine", "some"], "error: --affine: must be affine or rigid or none, got some"),
         (["--jobs", "0"], "error: --jobs: must be at least 1, got 0"),
         (["--channel", "-1"], "error: --channel: must be 0 or more"),
         (["--channel", "3"], "error: "),

@@ -65,3 +65,16 @@ def test_consistency_brings_a_field_and_its_inverse_together():
     torch.testing.assert_close(kept, forward)
     # Where the two directions contradict each other, neither is believed.
     assert float(make_consistent(forward, forward).abs().max()) < 0.1
+
+
+def test_shrinkage_prefers_the_near_partner():
+    """Two partners that fit alike but for a little: without a prior the far one wins, with it the near one."""
+    fixed = torch.zeros(1, 30, 30)
+    fixed[:, 14:17, 14:17] = 1
+    moving = torch.zeros(1, 30, 30)
+    moving[:, 15:18, 14:17] = 0.9
+    moving[:, 18:21, 14:17] = 1
+    free = search_displacements(fixed, moving, 4, 0)
+    held = search_displacements(fixed, moving, 4, 0, shrinkage=0.03)
+    assert float(free[0, 15, 15]) > 2.5
+    assert 0.2 < float(held[0, 15, 15]) < 2

@@ -36,6 +36,48 @@ def test_recovers_a_known_deformation(options, factor):
     assert found.fallback == ""
 
 
+def test_two_modalities_that_share_little_are_not_torn_apart():
+    """Noise over most of the image, as in air: what is there already must not get lost."""
+    known = deformed_pair((44, 40, 36), other_modality=True, amplitude_mm=1.0)
+    rng = np.random.default_rng(5)
+    body = known.atlas_label > 0
+    arrays = [np.where(body, scan.array, 0) for scan in (known.atlas, known.target)]
+    atlas, target = (
+        replace(scan, array=(array + 0.05 * rng.standard_normal(array.shape)).astype(np.float32))
+        for scan, array in zip((known.atlas, known.target), arrays, strict=True)
+    )
+    found = register_pair(target, atlas, PairSettings(start="header"))
+    errors = [
+        np.linalg.norm(stage.atlas_points(target.grid).numpy() - known.true_points, axis=-1)[body].mean()
+        for stage in (found.start, found.final)
+    ]
+    assert errors[1] < errors[0]
+    assert np.linalg.norm(found.final.displacements_mm(target.grid), axis=0).max() < 8
+
+
+def test_no_affine_where_none_is_asked_for():
+    known = deformed_pair((24, 26, 22), angle=0.1)
+    matrices = {}
+    for affine in ("none", "rigid", "affine"):
+        found = register_pair(known.target, known.atlas, PairSettings(start="header", affine=affine))
+        matrices[affine] = found.affine.after[:3, :3]
+    np.testing.assert_array_equal(matrices["none"], np.eye(3))
+    np.testing.assert_allclose(matrices["rigid"] @ matrices["rigid"].T, np.eye(3), atol=1e-6)
+    assert np.abs(matrices["affine"] - np.eye(3)).max() > 1e-3
+    with pytest.raises(ValueError, match="affine must be of"):
+        register_pair(known.target, known.atlas, PairSettings(affine="some"))
+
+
+def test_a_field_that_makes_it_worse_is_not_kept(monkeypatch):
+    known = deformed_pair((24, 26, 22))
+    wild = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 24, 26, 22)).astype(np.float32)) * 3
+    monkeypatch.setattr(pair_module, "_run_engine", lambda prepared, start, settings: (start, wild))
+    found = register_pair(known.target, known.atlas, PairSettings())
+    assert found.fallback == "the affine was kept: the field made the images less alike"
+    assert found.similarity["final"] == found.similarity["affine"]
+    np.testing.assert_array_equal(found.final.after, found.affine.after)
+
+
 def test_equal_images_give_the_identity():
     known = deformed_pair((24, 26, 22))
     found = register_pair(known.atlas, known.atlas, PairSettings())
