@@ -74,8 +74,8 @@ def test_two_jobs_give_what_one_gives(source, tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_the_hybrid_without_strength_is_restricted_staple(source, tmp_path):
-    data = ["--data", str(source)]
+def test_the_hybrid_without_strength_is_restricted_staple_with_the_same_prior(source, tmp_path):
+    data = ["--data", str(source), "--prior", "0.6", "0.3", "0.1"]
     hybrid = ["--method", "hybrid", "--strength", "0", "--parameters", str(source / "data_parameters.csv")]
     assert main([*data, *hybrid, "--output", str(tmp_path / "h")]) == 0
     assert main([*data, "--method", "staple", "--restricted", "--output", str(tmp_path / "s")]) == 0
