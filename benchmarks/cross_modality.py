@@ -87,7 +87,7 @@ def covered(fixed: Scan, moving: Scan) -> np.ndarray:
 def told(name: str, row: Mapping[str, Any]) -> str:
     parts = [f"{row[f'{key}_before']:10.2f} ->{row[f'{key}_after']:8.2f}" for key in ("tumour_mm", "overall_mm")]
     dice = f"{row['dice_before']:8.3f} ->{row['dice_after']:6.3f}"
-    rest = f"{row['rest_mm']:8.2f}" if "rest_mm" in row else ""
+    rest = f"{row['rest_mm']:10.2f}" if "rest_mm" in row else ""
     return f"{name:28}{parts[0]:>24}{parts[1]:>24}{dice:>18}{row['cpu_seconds']:8.1f}{rest}"
 
 
@@ -117,7 +117,7 @@ def main() -> int:
         return 0
     settings = PairSettings(args.engine, "header", args.affine, args.spacing)
     columns = f"{'error in tumour, mm':>24}{'error overall, mm':>24}{'Dice':>18}{'CPU s':>8}"
-    print(" " * 28 + columns + ("rest, mm" if args.rest else ""))
+    print(" " * 28 + columns + (f"{'rest, mm':>10}" if args.rest else ""))
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(read_dataset(root).training[: args.cases]):
         for source, goal in WAYS:
