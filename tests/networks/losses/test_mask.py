@@ -86,6 +86,36 @@ def test_parity_at_a_million_voxels(classes, memory_format):
     assert abs(loss.item() - reference(logits.numpy(), labels.numpy(), 1.0, 1.0)) <= 1e-6
 
 
+def test_plain_sums_by_hand():
+    """p = (3/4, 1/4), g = (1, 0): 1 - 2 * 3/4 / (1 + 1)."""
+    loss = MaskLoss(squared=False)(voxels([[LN3, -LN3]]), voxels([[1, 0]]))
+    assert loss.item() == pytest.approx(1 / 4, abs=1e-5)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.5, 2.0)])
+def test_field_of_view_is_the_image_cut_to_it(weights):
+    logits, labels = 3 * torch.randn(2, 2, 9, 7), torch.randint(0, 3, (2, 1, 9, 7))
+    mask = torch.zeros(2, 1, 9, 7)
+    mask[:, :, 2:6, 1:5] = 1
+    inside = MaskLoss(*weights)(logits[:, :, 2:6, 1:5], labels[:, :, 2:6, 1:5])
+    assert MaskLoss(*weights)(logits, labels, mask).item() == pytest.approx(inside.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_float64_stays_and_passes_gradcheck(squared):
+    logits = torch.randn(2, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(0, 3, (2, 1, 3, 2))
+    loss = MaskLoss(1.0, 0.5, squared=squared)
+    assert loss(logits, labels).dtype == torch.float64
+    assert torch.autograd.gradcheck(lambda x: loss(x, labels), (logits,))
+
+
+def test_refuses_labels_without_a_logit():
+    """Masks of 0 and 255 would train towards nothing at all, with a loss that looks fine."""
+    with pytest.raises(ValueError, match="labels must be 0 to 1, as there are so many logits; got 0 to 255"):
+        MaskLoss()(voxels([[0.0, 0.0]]), voxels([[0, 255]]))
+
+
 def test_sums_are_pooled_over_the_batch():
     """One sample without the class: pooled it is 1 - 2 * 1 / (1 + 1 + 1/2), not a mean with a loss of one."""
     logits = torch.tensor([[LIMIT, -LIMIT], [0.0, 0.0]])[:, None, None]
