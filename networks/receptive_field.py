@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 LARGEST_SIDE = 8192
 SMALL = 1e-3
-_OVER_IMAGE = (nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+_OVER_IMAGE = (nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 _NORMS_OVER_IMAGE = (nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
 
 
@@ -21,7 +21,7 @@ class ReceptiveField(NamedTuple):
 
     Attributes:
         side: of the region that convolutions and poolings reach, voxels; the largest of all output voxels.
-        whole_image: whether means or norms over the image make it depend, weakly, on all of it beside that.
+        whole_image: whether means, maxima or norms over the image make it depend, weakly, on all of it beside that.
     """
 
     side: int
@@ -32,8 +32,9 @@ def receptive_field(network: nn.Module, spatial_dims: int, in_channels: int) -> 
     """Measure the receptive field along the first axis, in evaluation mode.
 
     In a copy of the network all weights are set to positive values, and what would hide a dependence is taken out (a
-    maximum becomes a mean, means and norms over the image pass no gradient on), so that the gradient of an output voxel
-    is above zero just where it depends on the image. The image is long along the first axis and thin along the others.
+    maximum becomes a mean; means, maxima and norms over the image pass no gradient on), so that the gradient of an
+    output voxel is above zero just where it depends on the image. The image is long along the first axis and thin along
+    the others.
 
     Args:
         network: of images (B, C, H, W[, D]); it gives one or several tensors, of which those of the image's size count.

@@ -5,10 +5,13 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "dropout_average": ["DropoutAverage"],
         "dual_task_predictor": ["DualTaskPredictor"],
         "dual_task_vnet": ["DualTaskOutput", "DualTaskVNet"],
         "flip_average": ["FlipAverage"],
         "lraspp_mobilenet": ["LRASPPMobileNet"],
+        "multi_task_predictor": ["MultiTaskPredictor"],
+        "multi_task_unet": ["MultiTaskUNet"],
         "softmax_predictor": ["SoftmaxPredictor"],
         "upscaled_network": ["UpscaledNetwork"],
     },

@@ -8,8 +8,8 @@ import torch
 from monai.networks.layers.factories import Conv, Dropout
 from monai.networks.layers.utils import get_norm_layer
 from torch import nn
-from torch.nn import functional as F
 
+from networks.layers.padding import crop_back, pad_to_divisor
 from networks.layers.recomputation import recomputed
 
 SIZE_DIVISOR = 16
@@ -180,7 +180,7 @@ class DualTaskVNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> DualTaskOutput:
         image = x
-        x, before = _pad_to_divisor(x, self.size_divisor)
+        x, before = pad_to_divisor(x, self.size_divisor)
         skips: list[torch.Tensor] = []
         for down, stage in zip(self.down, self.encoder):  # noqa: B905  TorchScript knows no `strict`
             x = stage(down(x))
@@ -197,8 +197,8 @@ class DualTaskVNet(nn.Module):
             for index, head in enumerate(self.auxiliary_heads):
                 auxiliary.append(head(features[len(features) - 2 - index]))
         x = self.dropout(x)
-        mask = _crop_back(self.mask_head(x), image, before)
-        sdf = _crop_back(torch.tanh(self.sdf_head(x)), image, before)
+        mask = crop_back(self.mask_head(x), image, before)
+        sdf = crop_back(torch.tanh(self.sdf_head(x)), image, before)
         return DualTaskOutput(mask, sdf, auxiliary)
 
 
@@ -212,23 +212,3 @@ def _resampling(
     """Halve (``Conv.CONV``) or double (``Conv.CONVTRANS``) the sides."""
     convolution = Conv[kind, spatial_dims](in_channels, out_channels, 2, stride=2, bias=bias)
     return nn.Sequential(convolution, *_norm_layers(norm, spatial_dims, out_channels), nn.ReLU(inplace=True))
-
-
-def _pad_to_divisor(x: torch.Tensor, divisor: int) -> tuple[torch.Tensor, list[int]]:
-    """Pad the spatial sides with zeros to multiples of ``divisor``; the second value is how much went before each
-    side.
-    """
-    padding: list[int] = []
-    before: list[int] = []
-    for axis in range(x.dim() - 1, 1, -1):
-        missing = -x.shape[axis] % divisor
-        padding.extend([missing // 2, missing - missing // 2])
-        before.insert(0, missing // 2)
-    return (F.pad(x, padding) if sum(padding) > 0 else x), before
-
-
-def _crop_back(x: torch.Tensor, image: torch.Tensor, before: list[int]) -> torch.Tensor:
-    """Undo the padding: give ``x`` the spatial sides of ``image``."""
-    for axis in range(len(before)):
-        x = x.narrow(axis + 2, before[axis], image.shape[axis + 2])
-    return x

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from networks.nets import DualTaskVNet, LRASPPMobileNet
+from networks.nets import DualTaskVNet, LRASPPMobileNet, MultiTaskUNet
 from networks.receptive_field import ReceptiveField, receptive_field
 
 
@@ -51,6 +51,36 @@ def test_several_outputs():
     """Of the V-Net in 2D, by its levels: down, what the convolutions add, and up again."""
     found = receptive_field(DualTaskVNet(2, 1, 1, filters=2), 2, 1)
     assert found == ReceptiveField(290, whole_image=False)
+
+
+def decoder_reach(level, depth, low, high):
+    """Along an axis, what voxels low to high of a U-Net's decoder depend on: by two convolutions of 3, then from the
+    encoder's level and from below."""
+    if level == depth:
+        return encoder_reach(level, low, high)
+    low, high = low - 2, high + 2
+    here, below = encoder_reach(level, low, high), decoder_reach(level + 1, depth, low // 2, high // 2)
+    return min(here[0], below[0]), max(here[1], below[1])
+
+
+def encoder_reach(level, low, high):
+    low, high = low - 2, high + 2
+    return (low, high) if level == 0 else encoder_reach(level - 1, 2 * low, 2 * high + 1)
+
+
+@pytest.mark.parametrize(("depth", "side"), [(1, 18), (2, 44), (4, 204)])
+def test_the_unet_by_its_levels(depth, side):
+    reaches = [decoder_reach(0, depth, place, place) for place in range(1024, 1024 + 2**depth)]
+    assert max(high - low + 1 for low, high in reaches) == side
+    heads = {"mask": {"kind": "mask", "out_channels": 1}}
+    network = MultiTaskUNet(2, 1, heads, filters=1, depth=depth, dropout=0.2)
+    assert receptive_field(network, 2, 1) == ReceptiveField(side, whole_image=False)
+
+
+def test_a_minimum_over_the_image():
+    head = {"kind": "distance", "out_channels": 1, "minimum_subtracted": True}
+    network = MultiTaskUNet(2, 1, {"distance": head}, filters=1, depth=1)
+    assert receptive_field(network, 2, 1) == ReceptiveField(18, whole_image=True)
 
 
 class Cut(nn.Module):
