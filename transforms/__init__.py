@@ -9,15 +9,18 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "class_entropy": ["ClassEntropy", "ClassEntropyd"],
         "foreground_patches": ["RandForegroundPatch", "RandForegroundPatchd"],
         "keep_largest": ["KeepLargestComponent", "KeepLargestComponentd"],
         "majority_vote": ["MajorityVote", "MajorityVoted"],
         "mind_features": ["MINDFeatures", "MINDFeaturesd"],
         "rand_affine_bspline": ["RandAffineBSpline", "RandAffineBSplined"],
         "rand_label_noise": ["RandLabelNoise", "RandLabelNoised"],
+        "resize_label": ["ResizeLabel", "ResizeLabeld"],
         "signed_distance_map": ["SignedDistanceMap", "SignedDistanceMapd"],
         "signed_distance_to_mask": ["SignedDistanceToMask", "SignedDistanceToMaskd"],
         "staple": ["Staple", "Stapled"],
+        "vessel_distance_map": ["VesselDistanceMap", "VesselDistanceMapd"],
         "weighted_vote": ["WeightedVote", "WeightedVoted"],
     },
 )

@@ -1,7 +1,8 @@
-"""Signed Euclidean distances of label maps: exact, and defined for every mask. Needs numpy and ``edt`` only.
+"""Euclidean distances of label maps, signed and unsigned: exact, and defined for every mask. Needs numpy and ``edt``.
 
-One pass of ``edt`` over a two-valued array gives both sides at once: every voxel gets the distance to the nearest voxel
-of the other value. The faces of the volume belong to neither side, since nothing is known of what lies beyond them.
+Signed: one pass of ``edt`` over a two-valued array gives both sides at once, every voxel the distance to the nearest
+voxel of the other value. The faces of the volume belong to neither side, since nothing is known of what lies beyond
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 DistanceMode = Literal["metric", "dtc"]
+Normalization = Literal["none", "max", "clip"]
 MODES = ("metric", "dtc")
+NORMALIZATIONS = ("none", "max", "clip")
 DTC_FULL = -1.0
 
 FloatMap = npt.NDArray[np.float32]
@@ -135,6 +138,87 @@ def signed_distance(
                 if normalize:
                     distances /= np.float32(max_distance)
     return maps[0][None] if num_classes == 1 else np.stack(maps)
+
+
+def check_unsigned_settings(num_classes: int, normalize: str, max_distance: float | None) -> None:
+    """Refuse settings of an unsigned distance map that contradict each other.
+
+    Args:
+        num_classes: number of foreground classes K.
+        normalize: ``none``, ``max`` or ``clip``.
+        max_distance: where the distances are clipped, in the unit of the spacing, or ``None``.
+
+    Raises:
+        ValueError: for a setting out of its range, for ``clip`` without ``max_distance`` and ``max`` with it.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
+    if normalize not in NORMALIZATIONS:
+        raise ValueError(f"normalize must be one of {', '.join(NORMALIZATIONS)}, got {normalize!r}.")
+    if max_distance is not None and not (math.isfinite(max_distance) and max_distance > 0):
+        raise ValueError(f"max_distance must be positive and finite, got {max_distance}.")
+    if normalize == "clip" and max_distance is None:
+        raise ValueError("normalize='clip' divides by max_distance, which is not given.")
+    if normalize == "max" and max_distance is not None:
+        raise ValueError("normalize='max' divides by the map's own maximum: max_distance does not apply.")
+
+
+def unsigned_distance(
+    label: npt.NDArray[Any],
+    num_classes: int = 1,
+    normalize: Normalization = "none",
+    spacing: float | Sequence[float] | None = None,
+    max_distance: float | None = None,
+    threads: int = 0,
+) -> FloatMap:
+    """Compute the distance of every voxel to the nearest voxel centre of each foreground class; 0 on the class.
+
+    An empty class is ``max_distance`` everywhere (the volume's diagonal when there is no ``max_distance``), which is 1
+    where the map is normalised. A class that fills the map is 0 everywhere.
+
+    Args:
+        label: integers 0..``num_classes``, shape (H, W) or (H, W, D), any dtype and memory order.
+        num_classes: number of foreground classes K.
+        normalize: ``none`` keeps the unit of ``spacing``; ``clip`` divides by ``max_distance``, so that a value means
+            the same distance in every image; ``max`` divides by the largest distance of the map, which differs from
+            image to image. Both give [0, 1].
+        spacing: voxel size in mm, one number or one per axis; ``None`` measures in voxels.
+        max_distance: clip distances here, in the unit of ``spacing``.
+        threads: threads of the distance transform; 0 takes every processor that the process may use.
+
+    Returns:
+        float32 of shape (K, H, W[, D]), finite, never negative.
+
+    Raises:
+        ValueError: as :func:`signed_distance`, and for settings that contradict each other.
+    """
+    check_unsigned_settings(num_classes, normalize, max_distance)
+    if label.ndim not in (2, 3) or label.size == 0:
+        raise ValueError(f"a label map must have 2 or 3 axes and at least one voxel, got shape {label.shape}.")
+    steps = check_spacing(spacing, label.ndim)
+    inside, counts = _class_masks(label, num_classes)
+    far = math.dist((0.0,) * label.ndim, [n * s for n, s in zip(label.shape, steps, strict=True)])
+    maps = [
+        _to_nearest(mask, count, steps, far, threads if threads > 0 else available_threads())
+        for mask, count in zip(inside, counts, strict=True)
+    ]
+    for distances in maps:
+        if max_distance is not None:
+            np.minimum(distances, np.float32(max_distance), out=distances)
+        scale = max_distance if normalize == "clip" else float(distances.max()) if normalize == "max" else None
+        if scale:  # 0 where a class fills the map, which then stays 0
+            distances /= np.float32(scale)
+    return np.stack(maps)
+
+
+def _to_nearest(
+    inside: npt.NDArray[np.bool_], count: int, steps: tuple[float, ...], far: float, threads: int
+) -> FloatMap:
+    """One class in the unit of the spacing; ``far`` where there is nothing to be near to."""
+    if count == 0:
+        return np.full(inside.shape, far, dtype=np.float32)
+    distances: FloatMap = edt.edt(np.logical_not(inside), anisotropy=steps, black_border=False, parallel=threads)
+    return distances
 
 
 def _class_masks(label: npt.NDArray[Any], num_classes: int) -> tuple[list[npt.NDArray[np.bool_]], list[int]]:

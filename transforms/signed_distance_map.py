@@ -22,6 +22,8 @@ class SignedDistanceMap(Transform):
     See :func:`transforms.euclidean_distance.signed_distance` for the two modes and for the values of empty and full
     classes. A map computed on the whole volume keeps its scale in every crop; mode ``dtc`` scales by the maxima of
     whatever it is given, so a crop's map is not the crop of the map. Flips and 90-degree rotations commute with both.
+    For thin structures take ``metric``: a vessel of one voxel is minus one voxel step there, while ``dtc`` makes 0 of
+    every voxel that touches the background, so that nothing is inside what is less than three voxels wide.
 
     Args:
         num_classes: number of foreground classes K.

@@ -156,3 +156,26 @@ def test_in_a_real_worker():
     loader = DataLoader(Dataset([case, case], SignedDistanceMapd("label", num_classes=2)), num_workers=1, batch_size=2)
     batch = next(iter(loader))
     np.testing.assert_array_equal(batch["sdf"][1].numpy(), signed_distance(two_classes()[0], 2))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 2.0)])
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_thin_vessels_keep_their_inside(width, spacing):
+    """A straight vessel, by hand; a diagonal one of one pixel, whose nearest neighbours share a face."""
+    label = np.zeros((1, 12, 12), np.uint8)
+    label[0, :, 4 : 4 + width] = 1
+    across = SignedDistanceMap(spacing=spacing)(label)[0, 6] / spacing[1]
+    inside = [-min(i + 1, width - i) for i in range(width)]
+    np.testing.assert_allclose(across, [4, 3, 2, 1, *inside, *range(1, 9 - width)])
+    diagonal = np.eye(12, dtype=np.uint8)[None]
+    distances = SignedDistanceMap(spacing=spacing)(diagonal)
+    np.testing.assert_array_equal(distances < 0, diagonal == 1)
+    np.testing.assert_allclose(distances[diagonal == 1], -min(spacing))
+
+
+def test_the_published_form_has_no_inside_of_thin_vessels():
+    """Why ``metric`` is the mode for vessels: two pixels wide, all of it touches the background."""
+    label = np.zeros((1, 8, 8), np.uint8)
+    label[0, :, 3:5] = 1
+    assert SignedDistanceMap(mode="dtc")(label).min() == 0
+    assert SignedDistanceMap(mode="metric")(label).min() == -1
