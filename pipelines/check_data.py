@@ -82,6 +82,8 @@ def _summary_lines(fingerprint: Mapping[str, Any]) -> list[str]:
     if "raters" in summary:
         rated = sum("raters" in case for case in fingerprint["cases"].values())
         lines.append(f"  {'raters':<12}{summary['raters']:>5} noisy labels of {rated} cases")
+    if "fields_of_view" in summary:
+        lines.append(f"  {'fov':<12}{summary['fields_of_view']:>5} cases with a field of view")
     for name, unit in (("shape", "voxels"), ("spacing", "mm (pixels for pictures)")):
         if summary[name]:
             marks = ", ".join(f"{mark} {_times(values)}" for mark, values in summary[name].items())

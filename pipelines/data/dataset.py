@@ -32,6 +32,7 @@ class Case:
         extras: what else its entry holds (``presence``, ``raters``, ...), as it is written there.
         raters: absolute path of each noisy label: what several raters drew, or what several atlases gave.
         atlases: where each of ``raters`` comes from, in the same order; empty when the data set does not say.
+        fov: absolute path of the mask of the field of view (above 0 is inside), or None when all of the image counts.
     """
 
     case_id: str
@@ -41,6 +42,7 @@ class Case:
     extras: Mapping[str, Any] = field(default_factory=dict)
     raters: tuple[Path, ...] = ()
     atlases: tuple[str, ...] = ()
+    fov: Path | None = None
 
     @property
     def patient_id(self) -> str:
@@ -49,15 +51,20 @@ class Case:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All images, then the label when there is one, then the labels of the raters."""
-        return (*self.images, *(() if self.label is None else (self.label,)), *self.raters)
+        """All images, then the label when there is one, the labels of the raters, and the field of view if any."""
+        label, fov = (() if path is None else (path,) for path in (self.label, self.fov))
+        return (*self.images, *label, *self.raters, *fov)
 
     def entry(self) -> dict[str, Any]:
-        """Give the case as MONAI's loaders take it: ``image`` (one path or a list), ``label`` if any, ``case_id``."""
+        """Give the case as MONAI's loaders take it: ``image`` (one path or a list), ``label`` and ``fov`` if any,
+        ``case_id``.
+        """
         images = [str(path) for path in self.images]
         entry: dict[str, Any] = {Keys.IMAGE.value: images[0] if len(images) == 1 else images}
         if self.label is not None:
             entry[Keys.LABEL.value] = str(self.label)
+        if self.fov is not None:
+            entry[Keys.FOV.value] = str(self.fov)
         entry[Keys.CASE_ID.value] = self.case_id
         return entry
 
@@ -275,6 +282,9 @@ def _decathlon_case(root: Path, split: str, where: str, entry: Any) -> Case:
     taken = {*images, *(() if label is None else (resolve_inside(root, label, subject),))}
     if taken & set(raters):
         raise InputError(subject, f"names {sorted(taken & set(raters))[0].name} as a rater and as image or label too")
+    fov = None if entry.get("fov") is None else resolve_inside(root, entry["fov"], subject)
+    if fov in {*taken, *raters}:
+        raise InputError(subject, f"names {entry['fov']} as the field of view and as image or label too")
     return Case(
         case_id=stem_of(images[0]),
         images=images,
@@ -283,6 +293,7 @@ def _decathlon_case(root: Path, split: str, where: str, entry: Any) -> Case:
         extras={key: value for key, value in entry.items() if key not in _CASE_KEYS},
         raters=raters,
         atlases=_atlases(entry, len(raters), subject) if raters else (),
+        fov=fov,
     )
 
 

@@ -19,6 +19,8 @@ from pipelines.keys import Keys
 from transforms.io.input_error import InputError
 
 AUGMENTATION_STREAM = 2
+# What of a sample goes into a batch where the sample has it.
+STACKED = tuple(key.value for key in (Keys.IMAGE, Keys.PLAIN, Keys.LABEL, Keys.SDF, Keys.DISTANCE))
 
 
 class DrawnDataset(Dataset):
@@ -66,18 +68,21 @@ class DrawnDataset(Dataset):
 
 
 def collate_two_streams(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack the images of all samples, and the labels and distance maps of those that have them.
+    """Stack the images of all samples, and the labels, distance maps and fields of view of those that have them.
 
     Returns:
         ``image`` (B, C, ...), and ``plain`` likewise where the augmentation keeps it; ``label`` (L, 1, ...) and
-        ``sdf`` (L, K, ...) of the L labelled samples, which come first; plain tensors, since the geometry of a patch is
-        of no use to the loss.
+        ``sdf`` and ``distance`` (L, K, ...) of the L labelled samples, which come first; ``fov`` (B, 1, ...) when any
+        sample has one, all of it for those that have none; plain tensors, since the geometry of a patch is of no use
+        to the loss.
     """
     batch: dict[str, Any] = {}
-    for key in (Keys.IMAGE.value, Keys.PLAIN.value, Keys.LABEL.value, Keys.SDF.value):
+    for key in STACKED:
         parts = [_plain(sample[key]) for sample in samples if key in sample]
         if parts:
             batch[key] = torch.stack(parts)
+    if any(Keys.FOV.value in sample for sample in samples):
+        batch[Keys.FOV.value] = torch.stack([_field_of_view(sample) for sample in samples])
     batch[Keys.CASE_ID.value] = [sample[Keys.CASE_ID.value] for sample in samples]
     return batch
 
@@ -99,6 +104,12 @@ def _own_metadata(value: Any) -> Any:
     copied.
     """
     return MetaTensor(value.as_tensor()).copy_meta_from(value) if isinstance(value, MetaTensor) else value
+
+
+def _field_of_view(sample: Mapping[str, Any]) -> torch.Tensor:
+    if Keys.FOV.value in sample:
+        return _plain(sample[Keys.FOV.value])
+    return torch.ones_like(_plain(sample[Keys.IMAGE.value])[:1])
 
 
 def _plain(value: Any) -> torch.Tensor:

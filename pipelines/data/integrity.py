@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.console import progress
 from pipelines.data.dataset import Case, DataSet
 from pipelines.data.integrity_cache import IntegrityCache
-from pipelines.data.integrity_case import case_warnings, label_faults, pair_faults
+from pipelines.data.integrity_case import case_warnings, fov_faults, label_faults, pair_faults
 from pipelines.data.integrity_record import FileRecord
 from pipelines.data.splits import patient_faults
 from transforms.io.input_error import InputError, InputErrors
@@ -58,6 +58,7 @@ class _CheckedCase:
     label: tuple[Path, FileRecord] | None
     hashes: Mapping[Path, str]
     raters: tuple[tuple[Path, FileRecord], ...] = ()
+    fov: tuple[Path, FileRecord] | None = None
 
 
 def check_dataset(dataset: DataSet, cache: Path | None = None, found_before: Sequence[InputError] = ()) -> Report:
@@ -82,6 +83,8 @@ def check_dataset(dataset: DataSet, cache: Path | None = None, found_before: Seq
         for rater in item.raters:
             faults += [*pair_faults(item.images[:1], rater), *label_faults(*rater, dataset.labels)]
             warnings += case_warnings((), rater)
+        if item.fov is not None:
+            faults += [*pair_faults(item.images[:1], item.fov), *fov_faults(*item.fov)]
     faults += _kind_faults(checked)
     faults += _repetition_faults(dataset, checked)
     warnings += _set_warnings(dataset, checked)
@@ -105,9 +108,9 @@ def _check_case(cache: IntegrityCache, split: str, case: Case, faults: list[Inpu
             faults.append(InputError(path / record.fault_in if record.fault_in else path, record.fault))
         else:
             readable.append((path, record))
-    label = next((pair for pair in readable if pair[0] == case.label), None)
+    label, fov = (next((pair for pair in readable if pair[0] == path), None) for path in (case.label, case.fov))
     images, raters = (tuple(pair for pair in readable if pair[0] in paths) for paths in (case.images, set(case.raters)))
-    return _CheckedCase(split, case, images, label, hashes, raters)
+    return _CheckedCase(split, case, images, label, hashes, raters, fov)
 
 
 def _kind_faults(checked: Sequence[_CheckedCase]) -> list[InputError]:
@@ -200,6 +203,8 @@ def _fingerprint(dataset: DataSet, checked: Sequence[_CheckedCase]) -> dict[str,
             shown["label_fractions"] = _fractions(item.label[1], dataset.labels)
         if item.case.raters:
             shown["raters"] = len(item.case.raters)
+        if item.fov is not None:
+            shown["field_of_view"] = 1 - item.fov[1].counts.get(0, 0) / int(np.prod(item.fov[1].shape))
         cases[item.case.case_id] = shown
     identity = [dataset.modality, sorted(dataset.labels.items())]
     identity += [[case_id, case["split"], sorted(case["files"].items())] for case_id, case in sorted(cases.items())]
@@ -231,6 +236,7 @@ def _summary(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "cases": dict(Counter(case["split"] for case in cases)),
         **({"raters": raters} if (raters := sum(case.get("raters", 0) for case in cases)) else {}),
+        **({"fields_of_view": views} if (views := sum("field_of_view" in case for case in cases)) else {}),
         "labelled": dict(Counter(case["split"] for case in cases if "label_fractions" in case)),
         "shape": _range([case["shape"] for case in grids]),
         "spacing": _range([case["spacing"] for case in grids]),

@@ -71,6 +71,19 @@ def label_faults(path: Path, record: FileRecord, labels: Mapping[int, str]) -> l
     return faults
 
 
+def fov_faults(path: Path, record: FileRecord) -> list[InputError]:
+    """Find what keeps a file from being the mask of a field of view: 0 outside, one other whole number inside."""
+    if record.channels:
+        return [InputError(path, "is a colour picture; a field of view has one value per pixel")]
+    if record.fraction is not None or len(record.counts) > 2 or not set(record.counts) <= {0, 1, 255}:
+        found = [f"{record.fraction:g}"] if record.fraction is not None else []
+        told = ", ".join(found + [str(value) for value in list(record.counts)[:5]])
+        return [InputError(path, f"is no field of view: it holds {told}; 0 is outside, 1 (or 255) inside")]
+    if set(record.counts) == {0}:
+        return [InputError(path, "is an empty field of view: nothing of the image would count")]
+    return []
+
+
 def pair_faults(images: Sequence[tuple[Path, FileRecord]], label: tuple[Path, FileRecord] | None) -> list[InputError]:
     """Find differences of grid between the channels of a case, and between its label and its image.
 

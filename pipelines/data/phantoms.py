@@ -7,24 +7,22 @@ are drawn, not copied from anybody.
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.data.phantom_atrium import draw_atrium
-from pipelines.data.phantom_ct_organ import draw_ct_organ
+from pipelines.data.phantom_files import write_array
+from pipelines.data.phantom_kinds import KINDS, PhantomKind, find_kind
 from pipelines.data.phantom_raters import draw_raters
 from pipelines.data.phantom_shapes import Array
-from pipelines.data.phantom_two_class import draw_two_class
-from transforms.io.atomic import atomic_path, write_json_atomic
+from transforms.io.atomic import write_json_atomic
 from transforms.io.input_error import InputError
+
+__all__ = ["KINDS", "Phantom", "choose_ending", "make_case", "make_cohort", "share_cases"]
 
 MOST_CASES = 9999
 MOST_VOXELS = 2**27
@@ -32,125 +30,30 @@ _LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class PhantomKind:
-    """One kind of synthetic patient.
-
-    Attributes:
-        summary: what it shows, for the help.
-        modality: as ``dataset.json`` names it.
-        labels: names of the foreground classes; class k + 1 is ``labels[k]``.
-        shape: voxels along x, y[, z] when nobody asks for another.
-        spacing_mm: millimetres per voxel, same order, when nobody asks for another.
-        file_ending: of images and labels; ``.png`` rescales the image to 8 bit and forgets the spacing.
-        draw: (generator, shape, spacing in mm) -> (image, label), both of ``shape``.
-        raters: whether training cases have labels of several raters of known, differing quality too.
-    """
-
-    summary: str
-    modality: str
-    labels: tuple[str, ...]
-    shape: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-    file_ending: str
-    draw: Callable[[np.random.Generator, Sequence[int], Sequence[float]], tuple[Array, Array]]
-    raters: bool = False
-
-
-KINDS: dict[str, PhantomKind] = {
-    "atrium": PhantomKind(
-        summary="left atrium in late-gadolinium MR, 3D",
-        modality="MRI",
-        labels=("left atrium cavity",),
-        shape=(80, 72, 44),
-        spacing_mm=(1.25, 1.25, 1.25),
-        file_ending=".nii.gz",
-        draw=draw_atrium,
-    ),
-    "atrium2d": PhantomKind(
-        summary="an axial slice of the same, 2D",
-        modality="MRI",
-        labels=("left atrium cavity",),
-        shape=(128, 112),
-        spacing_mm=(0.8, 0.8),
-        file_ending=".png",
-        draw=draw_atrium,
-    ),
-    "ct_organ": PhantomKind(
-        summary="pancreas in abdominal CT (Hounsfield units), 3D, slices thicker than pixels",
-        modality="CT",
-        labels=("pancreas",),
-        shape=(120, 96, 40),
-        spacing_mm=(1.5, 1.5, 2.5),
-        file_ending=".nii.gz",
-        draw=draw_ct_organ,
-    ),
-    "two_class": PhantomKind(
-        summary="hippocampus in T1 MR, 3D, two touching classes",
-        modality="MRI",
-        labels=("anterior", "posterior"),
-        shape=(36, 50, 36),
-        spacing_mm=(1.0, 1.0, 1.0),
-        file_ending=".nii.gz",
-        draw=draw_two_class,
-    ),
-    "raters": PhantomKind(
-        summary="left atrium as atrium, 3D, with labels of five raters from careful to careless",
-        modality="MRI",
-        labels=("left atrium cavity",),
-        shape=(50, 45, 28),
-        spacing_mm=(2.0, 2.0, 2.0),
-        file_ending=".nii.gz",
-        draw=draw_atrium,
-        raters=True,
-    ),
-    "raters2d": PhantomKind(
-        summary="left atrium as atrium2d, 2D, with labels of five raters",
-        modality="MRI",
-        labels=("left atrium cavity",),
-        shape=(100, 90),
-        spacing_mm=(1.0, 1.0),
-        file_ending=".png",
-        draw=draw_atrium,
-        raters=True,
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Phantom:
     """One drawn case.
 
     Attributes:
-        image: (X, Y[, Z]) int16; x to the patient's left, y to the back, z to the head.
+        image: (X, Y[, Z]) int16; x to the patient's left, y to the back, z to the head. In colour (X, Y, 3) uint8.
         label: (X, Y[, Z]) uint8, 0 and the classes.
         spacing_mm: millimetres per voxel, same order.
         raters: what several raters made of ``label``; () for most kinds.
+        fov: (X, Y) uint8, 1 where the image shows anything that counts; None where all of it does.
     """
 
     image: Array
     label: Array
     spacing_mm: tuple[float, ...]
     raters: tuple[Array, ...] = ()
+    fov: Array | None = None
 
     @property
     def affine(self) -> Array:
         """(4, 4) voxel index to NIfTI world (RAS+) in mm; the world's origin is the middle of the field of view."""
         steps = np.array([*self.spacing_mm, 1.0][:3]) * (-1, -1, 1)
         affine = np.diag([*steps, 1.0])
-        affine[:3, 3] = -steps * (np.array([*self.image.shape, 1][:3]) - 1) / 2
+        affine[:3, 3] = -steps * (np.array([*self.label.shape, 1][:3]) - 1) / 2
         return affine
-
-
-def find_kind(name: str) -> PhantomKind:
-    """Look ``name`` up in the table of kinds.
-
-    Raises:
-        InputError: when there is no such kind; names the nearest one.
-    """
-    if name not in KINDS:
-        nearest = max(KINDS, key=lambda known: SequenceMatcher(None, name.lower(), known).ratio())
-        raise InputError("--kind", f"no kind {name!r}; the nearest is {nearest!r} (known: {', '.join(KINDS)})")
-    return KINDS[name]
 
 
 def make_case(
@@ -180,8 +83,8 @@ def make_case(
     voxels = _checked_shape(kind, found, shape)
     spacing = _checked_spacing(kind, found, spacing_mm)
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), number])
-    image, label = found.draw(rng, voxels, spacing)
-    return Phantom(image, label, spacing, tuple(draw_raters(label, rng)) if found.raters else ())
+    image, label, *fov = found.draw(rng, voxels, spacing)
+    return Phantom(image, label, spacing, tuple(draw_raters(label, rng)) if found.raters else (), *fov)
 
 
 def _checked_shape(name: str, kind: PhantomKind, shape: Sequence[int] | None) -> tuple[int, ...]:
@@ -262,7 +165,7 @@ def make_cohort(
     file_ending: str | None = None,
     watch: Callable[[Sequence[tuple[str, int]]], Any] = iter,
 ) -> Path:
-    """Draw a cohort and write it as ``dataset.json``, ``images/`` and ``labels/``.
+    """Draw a cohort and write it as ``dataset.json``, ``images/`` and ``labels/`` (and ``fov/``, where a kind has it).
 
     Cases are numbered through the parts training, unlabeled, validation, test; unlabelled ones get no label file. The
     list of cases is written last, so a folder that has one is complete.
@@ -299,12 +202,15 @@ def make_cohort(
             listing.unlink(missing_ok=True)
         name = f"{kind}_{number:04d}{ending}"
         entry: dict[str, Any] = {"image": f"./images/{name}"}
-        _write(root / "images" / name, phantom.image, phantom)
+        write_array(root / "images" / name, phantom.image, phantom.affine)
         if part == "unlabeled":
             (root / "labels" / name).unlink(missing_ok=True)
         else:
             entry["label"] = f"./labels/{name}"
-            _write(root / "labels" / name, phantom.label, phantom)
+            write_array(root / "labels" / name, phantom.label, phantom.affine)
+        if phantom.fov is not None:
+            entry["fov"] = f"./fov/{name}"
+            write_array(root / "fov" / name, phantom.fov, phantom.affine)
         if part == "training" and phantom.raters:
             entry |= _write_raters(root, f"{kind}_{number:04d}", ending, phantom)
         listed[part].append(entry)
@@ -323,7 +229,7 @@ def choose_ending(name: str, ending: str | None) -> str:
         InputError: for an unknown kind, or an ending that cannot hold it.
     """
     kind = find_kind(name)
-    allowed = (".nii.gz", ".nii", ".png") if len(kind.shape) == 2 else (".nii.gz", ".nii")
+    allowed = (".png",) if kind.colour else (".nii.gz", ".nii", *((".png",) if len(kind.shape) == 2 else ()))
     ending = ending or kind.file_ending
     if ending not in allowed:
         raise InputError("--file-ending", f"{name} can be written as {', '.join(allowed)}, not {ending!r}")
@@ -349,36 +255,5 @@ def _write_raters(root: Path, case: str, ending: str, phantom: Phantom) -> dict[
     """Write the labels of all raters and give what the case's entry says of them."""
     names = [f"rater{number}" for number in range(1, len(phantom.raters) + 1)]
     for name, label in zip(names, phantom.raters, strict=True):
-        _write(root / "raters" / f"{case}_{name}{ending}", label, phantom)
+        write_array(root / "raters" / f"{case}_{name}{ending}", label, phantom.affine)
     return {"raters": [f"./raters/{case}_{name}{ending}" for name in names], "atlas": names}
-
-
-def _write(path: Path, array: Array, phantom: Phantom) -> None:
-    """Write an image or label so that the same array always gives the same bytes."""
-    content = _png_bytes(array) if path.suffix == ".png" else _nifti_bytes(array, phantom)
-    if path.suffix == ".gz":
-        content = gzip.compress(content, compresslevel=4, mtime=0)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def _nifti_bytes(array: Array, phantom: Phantom) -> bytes:
-    import nibabel
-
-    image = nibabel.Nifti1Image(array, phantom.affine)
-    image.set_sform(phantom.affine, code="scanner")
-    image.set_qform(phantom.affine, code="scanner")
-    image.header.set_xyzt_units(xyz="mm")
-    return bytes(image.to_bytes())
-
-
-def _png_bytes(array: Array) -> bytes:
-    """8-bit grey, x to the right and y down; an image is scaled to its own range, a label is kept."""
-    from PIL import Image
-
-    if array.dtype != np.uint8:
-        low, high = int(array.min()), int(array.max())
-        array = np.rint((array.astype(np.float32) - low) * (255 / max(high - low, 1))).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array.T)).save(stream, format="PNG")
-    return stream.getvalue()

@@ -50,6 +50,19 @@ def test_a_good_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([str(root)]) == main([str(root), "--no-cache"]) == 0
 
 
+def test_fields_of_view_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = _cohort(tmp_path / "set", 2)
+    content = json.loads((root / "dataset.json").read_text())
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.eye(4)), root / "fov.nii.gz")
+    content["training"][0]["fov"] = "fov.nii.gz"
+    (root / "dataset.json").write_text(json.dumps(content))
+    assert main([str(root)]) == 0
+    assert "1 cases with a field of view" in capsys.readouterr().out
+    nib.save(nib.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.eye(4)), root / "fov.nii.gz")
+    assert main([str(root)]) == 2
+    assert "fov.nii.gz: is an empty field of view" in capsys.readouterr().err
+
+
 def test_faults_are_told_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = _cohort(tmp_path / "set", 24, bad=23)
     assert main([str(root), "--json", str(tmp_path / "out.json")]) == 2

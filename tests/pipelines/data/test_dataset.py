@@ -202,3 +202,34 @@ def test_bad_nnunet_folders_are_refused(tmp_path: Path, names: list[str], more: 
     _touch(tmp_path, *names)
     with pytest.raises(InputError, match=reason):
         read_dataset(_nnunet(tmp_path, **more))
+
+
+def test_fields_of_view(tmp_path: Path) -> None:
+    _touch(tmp_path, "images/a.nii.gz", "labels/a.nii.gz", "images/b.nii.gz", "fov/all.nii.gz")
+    fov = {"fov": "fov/all.nii.gz"}
+    unlabeled = {"image": "images/b.nii.gz", **fov}
+    first, second = (
+        case for _, case in read_dataset(_describe(tmp_path, training=[_pair("a", **fov), unlabeled])).cases
+    )
+    path = tmp_path / "fov/all.nii.gz"
+    assert (first.fov, second.fov) == (path, path)
+    assert first.files == (tmp_path / "images/a.nii.gz", tmp_path / "labels/a.nii.gz", path)
+    assert first.entry()["fov"] == str(path)
+    assert first.without_label().fov == path
+    assert Case("c", (tmp_path / "images/b.nii.gz",)).entry().keys() == {"image", "case_id"}
+
+
+@pytest.mark.parametrize(
+    ("fov", "reason"),
+    [
+        ("../outside.png", "leaves the folder"),
+        (["a.png"], "where the path of a file belongs"),
+        ("images/a.nii.gz", "as the field of view and as image or label too"),
+        ("labels/a.nii.gz", "as the field of view and as image or label too"),
+        ("fov/none.png", "does not exist"),
+    ],
+)
+def test_bad_fields_of_view_are_refused(tmp_path: Path, fov: Any, reason: str) -> None:
+    _touch(tmp_path, "images/a.nii.gz", "labels/a.nii.gz")
+    with pytest.raises(InputError, match=reason):
+        read_dataset(_describe(tmp_path, training=[_pair("a", fov=fov)]))

@@ -151,6 +151,14 @@ def test_collate_by_hand():
     assert type(batch["label"]) is torch.Tensor
 
 
+def test_a_sample_without_a_field_of_view_counts_everywhere():
+    distance = torch.full((1, 2, 2), 3.0)
+    batch = collate_two_streams([sample(7, fov=MetaTensor(torch.zeros(1, 2, 2)), distance=distance), sample(8)])
+    assert batch["fov"][:, 0, 0, 0].tolist() == [0.0, 1.0]
+    assert batch["fov"].shape == (2, 1, 2, 2)
+    assert batch["distance"].shape == (1, 1, 2, 2)
+
+
 def test_collate_keeps_the_plain_images():
     batch = collate_two_streams(
         [sample(index, plain=MetaTensor(torch.full((1, 2, 2), 10.0 * index))) for index in (1, 2)]

@@ -178,6 +178,25 @@ def test_all_faults_come_in_one_pass(cohort: Cohort) -> None:
     assert len(cohort.check().faults) == len(names)
 
 
+def test_fields_of_view_are_checked(cohort: Cohort) -> None:
+    for number, entry in enumerate(cohort.content["training"]):
+        entry["fov"] = _save(cohort.root, f"fov/{number}.nii.gz", np.ones(SHAPE, np.uint8))
+    report = cohort.check()
+    assert report.faults == ()
+    assert "fov/0.nii.gz" in report.fingerprint["cases"]["0"]["files"]
+    assert report.fingerprint["cases"]["0"]["field_of_view"] == 1
+    assert report.fingerprint["summary"]["fields_of_view"] == 4
+    assert "fields_of_view" not in Cohort(cohort.root / "other").check().fingerprint["summary"]
+    _save(cohort.root, "fov/0.nii.gz", np.ones((10, 9, 7), np.uint8))
+    _save(cohort.root, "fov/1.nii.gz", _valued(2, np.uint8))
+    _save(cohort.root, "fov/2.nii.gz", np.zeros(SHAPE, np.uint8))
+    cohort.damage("fov/3.nii.gz", lambda data: data[:-20])
+    told = {Path(fault.subject).name: fault.reason for fault in cohort.check().faults}
+    assert sorted(told) == [f"{number}.nii.gz" for number in range(4)]
+    for number, part in enumerate(("has shape 10x9x7", "no field of view", "empty field of view", "")):
+        assert part in told[f"{number}.nii.gz"]
+
+
 def test_links_that_lead_nowhere(cohort: Cohort) -> None:
     for name in ("images/0.nii.gz", "images/1.nii.gz"):
         (cohort.root / name).unlink()

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.data.integrity_case import case_warnings, geometry_differences, label_faults, pair_faults
+from pipelines.data.integrity_case import (
+    case_warnings,
+    fov_faults,
+    geometry_differences,
+    label_faults,
+    pair_faults,
+)
 from pipelines.data.integrity_record import FileRecord
 from transforms.io.geometry import orientation_of, spacing_of
 
@@ -100,3 +106,25 @@ def test_warnings(counts: dict[int, int], low: float, expected: list[str]) -> No
     image = _record(intensity={"min": low, "max": 9.0})
     told = case_warnings([(Path("image"), image)], (PATH, _record(counts=counts)))
     assert [part in line for line, part in zip(told, expected, strict=True)] == [True] * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"counts": {0: 4, 1: 500}}, []),
+        ({"counts": {0: 4, 255: 500}}, []),
+        ({"counts": {1: 504}}, []),
+        ({"counts": {0: 504}}, ["empty field of view"]),
+        ({"counts": {0: 4, 1: 5, 255: 495}}, ["holds 0, 1, 255"]),
+        ({"counts": {0: 4, 7: 500}}, ["holds 0, 7"]),
+        ({"counts": {-1: 4, 1: 500}}, ["holds -1, 1"]),
+        ({"counts": {0: 4, 1: 499}, "fraction": 0.5}, ["holds 0.5, 0, 1"]),
+        ({"channels": 3}, ["colour picture"]),
+    ],
+)
+def test_a_field_of_view_is_a_mask(facts: dict[str, Any], told: list[str]) -> None:
+    faults = fov_faults(PATH, _record(**facts))
+    assert len(faults) == len(told)
+    for fault, part in zip(faults, told, strict=True):
+        assert part in fault.reason
+        assert fault.subject == str(PATH)

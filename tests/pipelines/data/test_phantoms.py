@@ -15,10 +15,10 @@ from pipelines.data.phantoms import KINDS, Phantom, choose_ending, make_case, ma
 from transforms.io.input_error import InputError
 
 SMALL = {"atrium": (32, 28, 16), "atrium2d": (32, 28), "ct_organ": (32, 28, 12), "two_class": (18, 25, 18)}
-SMALL |= {"raters": SMALL["atrium"], "raters2d": SMALL["atrium2d"]}
+SMALL |= {"raters": SMALL["atrium"], "raters2d": SMALL["atrium2d"], "vessels2d": (32, 28), "fundus": (32, 28)}
 # Millilitres per class (square centimetres for the slice): what a reader would accept for such an organ.
 SIZES = {"atrium": (22, 75), "atrium2d": (5, 25), "ct_organ": (15, 60), "two_class": (0.4, 2.6)}
-SIZES |= {"raters": (18, 75), "raters2d": SIZES["atrium2d"]}
+SIZES |= {"raters": (18, 75), "raters2d": SIZES["atrium2d"], "vessels2d": (0.004, 0.015), "fundus": (0.018, 0.036)}
 
 
 @cache
@@ -36,9 +36,10 @@ def best_threshold_dice(image: np.ndarray, mask: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_case_has_the_declared_form(kind: str) -> None:
     case, declared = drawn(kind), KINDS[kind]
-    assert case.image.shape == case.label.shape == declared.shape
+    assert case.image.shape == (*declared.shape, *((3,) if declared.colour else ()))
+    assert case.label.shape == declared.shape
     assert case.spacing_mm == declared.spacing_mm
-    assert (case.image.dtype, case.label.dtype) == (np.int16, np.uint8)
+    assert (case.image.dtype, case.label.dtype) == (np.uint8 if declared.colour else np.int16, np.uint8)
     assert np.unique(case.label).tolist() == list(range(len(declared.labels) + 1))
     assert case.image.std() > 0
 
@@ -47,8 +48,9 @@ def test_case_has_the_declared_form(kind: str) -> None:
 def test_no_threshold_segments_it(kind: str) -> None:
     for number in (1, 2, 3):
         case = drawn(kind, number)
-        for value in range(1, case.label.max() + 1):
-            assert best_threshold_dice(case.image, case.label == value) < 0.7
+        for channel in np.moveaxis(case.image, -1, 0) if KINDS[kind].colour else (case.image,):
+            for value in range(1, case.label.max() + 1):
+                assert best_threshold_dice(channel, case.label == value) < 0.7
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,8 +112,8 @@ def test_cohort_twice_gives_the_same_bytes(kind: str, tmp_path: Path) -> None:
 
     first, second = write("one"), write("two")
     assert first == second
-    # The list, four images and two labels, and of the one training case what five raters drew.
-    assert len(first) == 1 + 4 + 2 + 5 * KINDS[kind].raters
+    # The list, four images and two labels, of the one training case what five raters drew, and fields of view.
+    assert len(first) == 1 + 4 + 2 + 5 * KINDS[kind].raters + 4 * (kind == "fundus")
 
 
 def test_cohort_layout_and_files(tmp_path: Path) -> None:
@@ -159,6 +161,26 @@ def test_png_cohort(tmp_path: Path) -> None:
         assert set(np.unique(np.asarray(label))) == {0, 1}
 
 
+def test_colour_cohort_with_fields_of_view(tmp_path: Path) -> None:
+    from pipelines.data.dataset import read_dataset
+    from pipelines.data.integrity import check_dataset
+    from transforms.io.volume import read_volume
+
+    make_cohort("fundus", tmp_path, 3, labeled=1, unlabeled=1, test=1, shape=(40, 32))
+    dataset = read_dataset(tmp_path)
+    report = check_dataset(dataset)
+    assert report.faults == ()
+    assert report.fingerprint["summary"]["channels"] == {"3": 3}
+    for _, case in dataset.cases:
+        assert case.fov is not None
+        drawn_again = make_case("fundus", int(case.case_id[-4:]), shape=(40, 32))
+        image, fov = read_volume(case.images[0]).array, read_volume(case.fov).array
+        assert image.shape == (3, 32, 40)
+        assert np.array_equal(image, drawn_again.image.T)
+        assert np.array_equal(fov, drawn_again.fov.T)
+    assert dataset.unlabeled[0].label is None
+
+
 def test_more_cases_change_no_case(tmp_path: Path) -> None:
     make_cohort("two_class", tmp_path / "few", 2, shape=(18, 25, 18))
     make_cohort("two_class", tmp_path / "many", 5, shape=(18, 25, 18))
@@ -202,6 +224,7 @@ def test_shares(cases: int, given: dict[str, int], expected: tuple[int, ...]) ->
         ({"spacing_mm": (1.0, 0.0, 1.0)}, "--spacing: atrium needs 1 or 3 values"),
         ({"spacing_mm": (float("nan"),)}, "--spacing: atrium needs 1 or 3 values"),
         ({"spacing_mm": (1.0, 1.0)}, "--spacing: atrium needs 1 or 3 values"),
+        ({"kind": "fundus", "file_ending": ".nii"}, "--file-ending: fundus can be written as .png, not '.nii'"),
         ({"file_ending": ".png"}, "--file-ending: atrium can be written as .nii.gz, .nii, not '.png'"),
     ],
 )
