@@ -28,6 +28,7 @@ from transforms.io.input_error import InputError
 
 if TYPE_CHECKING:
     from pipelines.data.dataset import Case, DataSet
+    from pipelines.metrics.case_scores import CaseScores
     from pipelines.prediction.loading import ModelFacts
     from pipelines.prediction.segmenter import Segmenter
 
@@ -56,14 +57,57 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="which of its cases")
     parser.add_argument("--save-masks", action="store_true", help="write the label maps into OUTPUT/masks")
+    _add_score_arguments(parser)
     add_run_arguments(parser, output="folder of the scores and the report", seed=False)
     add_inference_arguments(parser)
     return parser
 
 
+def _add_score_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("scores", "overlap and surface distances are always measured")
+    group.add_argument(
+        "--scores",
+        nargs="+",
+        metavar="GROUP",
+        default=[],
+        help="what else to measure: pixels (precision, recall, kappa and their kin), distances (Hausdorff, symmetric "
+        "mean), topology (clDice, Betti-0 error), and from a network's probabilities ranking (areas under the ROC "
+        "and precision-recall curves) and calibration (ECE, Brier score, confidence)",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="PX",
+        default=0.0,
+        help="of the group pixels: how far a pixel may be off, in pixels, to count as right (default: 0)",
+    )
+    group.add_argument(
+        "--field-of-view",
+        choices=("auto", "none"),
+        default="auto",
+        help="auto: measure within the field of view of the cases that have one; none: in the whole image",
+    )
+
+
+def _case_scores(args: argparse.Namespace) -> CaseScores:
+    """Give what the options ask for.
+
+    Raises:
+        InputError: when they make no sense, or ask for the probabilities of finished masks.
+    """
+    from pipelines.metrics.case_scores import CaseScores
+
+    scores = CaseScores(args.scores, args.tolerance, args.field_of_view == "auto")
+    if "predictions" in vars(args) and scores.from_probabilities:
+        told = " and ".join(scores.from_probabilities)
+        raise InputError("--scores", f"{told} need the probabilities of a network, and --predictions gives masks")
+    return scores
+
+
 def run(args: argparse.Namespace) -> int:
     """Check the cases, segment, measure and report."""
     check_inference_arguments(args)
+    scores = _case_scores(args)
     _claim(args)
     from pipelines.data.dataset import read_dataset
 
@@ -88,8 +132,19 @@ def run(args: argparse.Namespace) -> int:
         "device": settings.get("device", ""),
         "data": fingerprint,
     }
-    _measure(args, segmenter, facts, entries, class_names, {**settings, "notes": notes}, record, started)
+    settings |= {"notes": notes, **_told(scores, entries)}
+    _measure(args, segmenter, facts, entries, class_names, settings, scores, record, started)
     return 0
+
+
+def _told(scores: CaseScores, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the settings say of the scores; nothing where they are as ever."""
+    told: dict[str, Any] = {"scores": list(scores.groups)} if scores.groups else {}
+    if scores.tolerance_px:
+        told["tolerance_px"] = scores.tolerance_px
+    if any("fov" in entry for entry in entries):
+        told["field_of_view"] = "auto" if scores.field_of_view else "none"
+    return told
 
 
 def _claim(args: argparse.Namespace) -> None:
@@ -115,7 +170,7 @@ def _segmenter(args: argparse.Namespace) -> tuple[Segmenter | None, ModelFacts |
     """Load the network; nothing when there are masks already."""
     options = vars(args)
     if "predictions" in options:
-        given = [name for name in ("head", "overlap", "stride", "window_weights", "flips", "trust") if name in options]
+        given = [name for name in ("head", "overlap", "stride", "window_weights", "flips", "dropout_samples", "trust") if name in options]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}", "is for networks and does nothing for finished masks")
         return None, None
@@ -194,6 +249,7 @@ def _measure(
     entries: Sequence[Mapping[str, Any]],
     class_names: Mapping[int, str],
     settings: Mapping[str, Any],
+    scores: CaseScores,
     record: dict[str, Any],
     started: float,
 ) -> None:
@@ -201,11 +257,18 @@ def _measure(
     from pipelines.metrics.case_report import CaseReport
     from pipelines.prediction.evaluation import MASK_FOLDER, NSD_TOLERANCE_MM, evaluate_cases
 
-    report = CaseReport(class_names, NSD_TOLERANCE_MM, split=args.split, settings=settings)
+    report = CaseReport(
+        class_names,
+        NSD_TOLERANCE_MM,
+        split=args.split,
+        settings=settings,
+        more_metrics=scores.metrics,
+        more_definitions=scores.definitions(),
+    )
     masks = args.output / MASK_FOLDER if args.save_masks else None
     if args.overwrite:
         _clear(args.output)
-    evaluate_cases(entries, segmenter, report, class_names, masks)
+    evaluate_cases(entries, segmenter, report, class_names, masks, scores)
     say(report.format_table())
     record["wall_seconds"] = round(time.monotonic() - started, 1)
     _write_report(args.output, segmenter, facts, entries, report.summary(), record)

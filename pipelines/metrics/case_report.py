@@ -140,6 +140,11 @@ class CaseReport:
         settings: what the run was done with, written as it is (must be JSON).
         resamples: bootstrap draws per interval.
         seed: of the draws.
+        more_metrics: names of what cases are measured with beside ``METRICS`` (see ``CaseScores``).
+        more_definitions: what those mean, written with the other definitions.
+
+    Attributes:
+        pooled: per class name, scores over all cases together, for whoever has any; written as they are.
 
     Raises:
         InputError: when two classes share a name, or one is called ``mean``, which names the mean over classes.
@@ -153,6 +158,8 @@ class CaseReport:
         settings: Mapping[str, Any] | None = None,
         resamples: int = 10_000,
         seed: int = 0,
+        more_metrics: Sequence[str] = (),
+        more_definitions: Mapping[str, str] | None = None,
     ) -> None:
         self.classes = tuple(name for label, name in class_names.items() if label != 0)
         if len(set(self.classes)) < len(self.classes) or _OVER_CLASSES in self.classes:
@@ -162,6 +169,9 @@ class CaseReport:
         self.settings = dict(settings or {})
         self.resamples = resamples
         self.seed = seed
+        self.metrics = (*METRICS, *more_metrics)
+        self.more_definitions = dict(more_definitions or {})
+        self.pooled: dict[str, dict[str, float]] = {}
         self._cases: dict[str, tuple[dict[str, ClassMetrics], float]] = {}
 
     def __len__(self) -> int:
@@ -172,7 +182,7 @@ class CaseReport:
 
         Args:
             case_id: unique in this report.
-            classes: what ``measure_case`` returned.
+            classes: what ``measure_case`` returned, with all of ``more_metrics``.
             seconds: how long the case took.
 
         Raises:
@@ -195,7 +205,7 @@ class CaseReport:
             ``{class: {metric: {"mean", "sd", "median", "ci95", "n", "undefined"}}}``; None where not defined.
         """
         return {
-            name: {metric: self._statistics(self.values(name, metric)) for metric in METRICS}
+            name: {metric: self._statistics(self.values(name, metric)) for metric in self.metrics}
             for name in (*self.classes, _OVER_CLASSES)
         }
 
@@ -209,7 +219,7 @@ class CaseReport:
         cases = [
             {
                 "case_id": case_id,
-                "classes": {name: {**_json_ready(row), "state": row["state"]} for name, row in classes.items()},
+                "classes": {name: {**self._json_ready(row), "state": row["state"]} for name, row in classes.items()},
                 "seconds": seconds,
             }
             for case_id, (classes, seconds) in self._cases.items()
@@ -218,7 +228,8 @@ class CaseReport:
             "cases": cases,
             "aggregate": self.aggregate(),
             "states": self.states(),
-            "definitions": metric_definitions(self.nsd_tolerance_mm),
+            **({"pooled": _none_for_nan(self.pooled)} if self.pooled else {}),
+            "definitions": {**metric_definitions(self.nsd_tolerance_mm), **self.more_definitions},
             "settings": self.settings,
             "split": self.split,
             "n_cases": len(self),
@@ -229,15 +240,16 @@ class CaseReport:
         folder = Path(folder)
         with atomic_path(folder / "cases.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            table.writerow(["case_id", "class", "state", *METRICS, "seconds"])
+            table.writerow(["case_id", "class", "state", *self.metrics, "seconds"])
             for case_id, (classes, seconds) in self._cases.items():
                 for name, row in classes.items():
-                    table.writerow([case_id, name, row["state"], *_json_ready(row).values(), seconds])
+                    table.writerow([case_id, name, row["state"], *self._json_ready(row).values(), seconds])
         write_json_atomic(folder / "summary.json", self.summary())
 
     def format_table(self) -> str:
         """The aggregate as plain text for a console: a block per class, a line per metric."""
-        lines = [f"{'':12}{'mean':>9}{'sd':>9}{'median':>9}{'95 % interval':>21}{'n':>6}{'undefined':>11}"]
+        wide = max(10, *map(len, self.metrics))
+        lines = [f"{'':{wide + 2}}{'mean':>9}{'sd':>9}{'median':>9}{'95 % interval':>21}{'n':>6}{'undefined':>11}"]
         states = self.states()
         for name, metrics in self.aggregate().items():
             if name == _OVER_CLASSES and len(self.classes) == 1:
@@ -245,8 +257,12 @@ class CaseReport:
             found = [f"{count} {state.replace('_', ' ')}" for state, count in states.get(name, {}).items() if count]
             heading = "mean over classes" if name == _OVER_CLASSES else name
             lines.append(f"{heading} ({', '.join(found)})" if found else heading)
-            lines += [_table_line(metric, statistics) for metric, statistics in metrics.items()]
+            lines += [_table_line(metric, statistics, wide) for metric, statistics in metrics.items()]
         return "\n".join(lines)
+
+    def _json_ready(self, row: Mapping[str, Any]) -> dict[str, float | None]:
+        """The metrics of one class in their fixed order, with None for NaN."""
+        return {metric: None if math.isnan(row[metric]) else float(row[metric]) for metric in self.metrics}
 
     def _value(self, classes: Mapping[str, ClassMetrics], class_name: str, metric: str) -> float:
         if class_name != _OVER_CLASSES:
@@ -267,15 +283,17 @@ class CaseReport:
         }
 
 
-def _json_ready(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """The metrics of one class in their fixed order, with None for NaN."""
-    return {metric: None if math.isnan(row[metric]) else float(row[metric]) for metric in METRICS}
+def _none_for_nan(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {metric: None if math.isnan(value) else value for metric, value in values.items()}
+        for name, values in scores.items()
+    }
 
 
-def _table_line(metric: str, statistics: Mapping[str, Any]) -> str:
+def _table_line(metric: str, statistics: Mapping[str, Any], wide: int) -> str:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
 
     interval = "-" if statistics["ci95"] is None else " to ".join(map(number, statistics["ci95"]))
     spread = "".join(f"{number(statistics[key]):>9}" for key in ("mean", "sd", "median"))
-    return f"  {metric:10}{spread}{interval:>21}{statistics['n']:>6}{statistics['undefined']:>11}"
+    return f"  {metric:{wide}}{spread}{interval:>21}{statistics['n']:>6}{statistics['undefined']:>11}"

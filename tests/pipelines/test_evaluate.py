@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from pipelines.data.dataset import read_dataset
-from pipelines.evaluate import main
+from pipelines.evaluate import build_parser, main
 from pipelines.export_bundle import write_zip
+from pipelines.metrics.case_scores import SCORE_GROUPS
 from pipelines.trust.fingerprint import bundle_sha256
 
 
@@ -69,6 +70,33 @@ def test_masks_are_measured_as_the_network_was(smoke_run, evaluated, tmp_path, q
     assert evaluate(smoke_run, tmp_path / "out", "--predictions", masks) == 0
     assert summary(tmp_path / "out")["aggregate"] == summary(evaluated)["aggregate"]
     assert "stored masks" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_more_scores(smoke_run, evaluated, tmp_path, quick_pictures, capsys):
+    """From probabilities and from masks; what every report holds stays the same."""
+    options = ("--scores", "pixels", "distances", "topology", "--tolerance", "1.5")
+    assert evaluate(smoke_run, tmp_path / "net", *options[:4], "ranking", "calibration", "--tolerance", "1.5") == 0
+    assert evaluate(smoke_run, tmp_path / "masks", *options, "--predictions", evaluated / "masks") == 0
+    net, masks, before = (summary(folder) for folder in (tmp_path / "net", tmp_path / "masks", evaluated))
+    assert net["settings"]["scores"] == ["pixels", "distances", "topology", "ranking", "calibration"]
+    assert net["settings"]["tolerance_px"] == 1.5
+    assert "1.5 pixels" in net["definitions"]["tolerance"]
+    for name, metrics in net["aggregate"].items():
+        assert {key: metrics[key] for key in before["aggregate"][name]} == before["aggregate"][name]
+        assert {key: metrics[key] for key in masks["aggregate"][name]} == masks["aggregate"][name]
+        assert 0 <= metrics["roc_auc"]["mean"] <= 1
+        assert 0 <= metrics["ece"]["mean"] <= 1
+    rows = list(csv.DictReader((tmp_path / "net" / "cases.csv").read_text().splitlines()))
+    assert float(rows[0]["recall"]) == net["cases"][0]["classes"]["left atrium cavity"]["recall"]
+    page = (tmp_path / "net" / "report.html").read_text()
+    assert "roc auc" in page
+    assert "kappa" in page
+    assert "betti0_error" in capsys.readouterr().out
+
+
+def test_the_help_names_every_group():
+    told = " ".join(build_parser().format_help().split())
+    assert all(f"{name} (" in told for name in SCORE_GROUPS)
 
 
 def test_a_missing_mask_is_named(smoke_run, evaluated, tmp_path, capsys):
@@ -128,6 +156,10 @@ REFUSED = {
     "overlap": (["--overlap", "1.5"], "--overlap: must be from 0 to below 1"),
     "stride": (["--stride", "8", "8"], "--stride: needs 3 values"),
     "stride beyond": (["--stride", "8", "8", "17"], "--stride: must be from 1 to the window's 16 voxels, got 17"),
+    "scores": (["--scores", "pixel"], "--scores: knows overlap, pixels, .*, not pixel"),
+    "tolerance": (["--scores", "pixels", "--tolerance", "-1"], "--tolerance: must be a finite number"),
+    "tolerance of nothing": (["--tolerance", "1"], "--tolerance: is for the scores in pixels"),
+    "scores of masks": (["--predictions", "{tmp}", "--scores", "ranking"], "--scores: ranking need.*--predictions"),
     "device": (["--device", "tpu"], "--device: must be auto"),
     "no split": (["--split", "holdout"], "argument --split: invalid choice"),
     "no data": (["--data", "{tmp}/none"], "none: does not exist"),

@@ -195,3 +195,25 @@ def test_nothing_heavy_is_imported():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_more_metrics_and_pooled_ones(tmp_path):
+    report = CaseReport(NAMES, 1.0, more_metrics=("recall", "betti0_error"), more_definitions={"recall": "found"})
+    names = [name for label, name in NAMES.items() if label]
+    for number, recall in enumerate((0.5, math.nan)):
+        rows = {name: {**metrics(0.9), "recall": recall, "betti0_error": 2.0} for name in names}
+        report.add(f"case {number}", rows, 0.1)
+    assert "pooled" not in report.summary()
+    report.pooled = {names[0]: {"recall": 0.25, "kappa": math.nan}}
+    report.write(tmp_path)
+    stored = json.loads((tmp_path / "summary.json").read_text())
+    assert stored["pooled"] == {names[0]: {"recall": 0.25, "kappa": None}}
+    assert stored["definitions"]["recall"] == "found"
+    assert stored["cases"][1]["classes"][names[0]]["recall"] is None
+    assert stored["aggregate"]["mean"]["recall"] == {**stored["aggregate"]["mean"]["recall"], "mean": 0.5, "n": 1}
+    header, *rows = (tmp_path / "cases.csv").read_text().splitlines()
+    assert header.split(",")[3:] == [*METRICS, "recall", "betti0_error", "seconds"]
+    assert all(len(row.split(",")) == len(header.split(",")) for row in rows)
+    lines = report.format_table().splitlines()
+    assert len({len(line) for line in lines if line.startswith("  ")}) == 1
+    assert any(line.startswith("  betti0_error   2.0000") for line in lines)
