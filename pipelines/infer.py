@@ -4,6 +4,8 @@
 
 Several bundles are an ensemble: the mean of their class probabilities. Each image ``NAME.nii.gz`` (NRRD, MetaImage,
 picture, folder with a DICOM series) gives ``NAME_seg.nii.gz`` (``.png`` for pictures); ``volumes.csv`` has the volumes.
+With ``--dropout-samples``, ``NAME_uncertainty`` of the same suffix holds the entropy of the class probabilities, from 0
+(certain) to 1 (all classes as likely); as 0 to 255 in pictures.
 """
 
 from __future__ import annotations
@@ -72,9 +74,12 @@ def run(args: argparse.Namespace) -> int:
     quiet_monai()
     segmenter, facts = load_ensemble(args.bundle, inference_settings(args), trusted_hashes(args))
     entries = find_inputs(args.input, facts.in_channels)
-    outputs = _planned_outputs(entries, args.output, args.overwrite)
+    uncertain = "dropout_samples" in vars(args)
+    outputs = _planned_outputs(entries, args.output, args.overwrite, uncertain)
     check_inputs(entries, facts.in_channels, facts.spatial_dims, facts.spacing_mm)
     claim_output(args.output, overwrite=args.overwrite, finished_by=VOLUMES_FILE)
+    if args.overwrite:
+        _clear_uncertainty(entries, outputs)
     rows, faults = _segment(segmenter, entries, outputs, facts.class_names)
     _write_volumes(args.output / VOLUMES_FILE, rows)
     say(f"{len(entries) - len(faults)} of {len(entries)} images segmented: {args.output}")
@@ -83,29 +88,44 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _planned_outputs(entries: Sequence[Mapping[str, Any]], folder: Path, overwrite: bool) -> list[Path]:
-    """Give each image's output, and refuse all that would lose a file.
+def _planned_outputs(
+    entries: Sequence[Mapping[str, Any]], folder: Path, overwrite: bool, uncertain: bool
+) -> list[Path]:
+    """Give each image's mask, and refuse all that would lose a file; ``uncertain``: also the maps beside the masks.
 
     Raises:
         InputErrors: for images of one name, outputs that are there already, and outputs that are inputs.
     """
     from pipelines.prediction.evaluation import first_image, mask_suffix
+    from pipelines.prediction.uncertainty_file import uncertainty_file
 
     planned: dict[Path, Path] = {}
-    faults = []
+    masks, faults = [], []
     inputs = {Path(name).resolve() for entry in entries for name in _image_files(entry)}
     for entry in entries:
-        source, output = first_image(entry), folder / f"{entry[Keys.CASE_ID.value]}_seg{mask_suffix(entry)}"
-        if output in planned:
-            faults.append(InputError(source, f"would be written to {output.name}, as {planned[output].name} would"))
-        elif output.resolve() in inputs:
-            faults.append(InputError(output, f"is an input, and the output for {source.name} too"))
-        elif output.exists() and not overwrite:
-            faults.append(InputError(output, "is there already; choose another folder or pass --overwrite"))
-        planned.setdefault(output, source)
+        source, mask = first_image(entry), folder / f"{entry[Keys.CASE_ID.value]}_seg{mask_suffix(entry)}"
+        masks.append(mask)
+        for output in (mask, uncertainty_file(mask)) if uncertain else (mask,):
+            if output in planned:
+                faults.append(InputError(source, f"would be written to {output.name}, as {planned[output].name} would"))
+            elif output.resolve() in inputs:
+                faults.append(InputError(output, f"is an input, and the output for {source.name} too"))
+            elif output.exists() and not overwrite:
+                faults.append(InputError(output, "is there already; choose another folder or pass --overwrite"))
+            planned.setdefault(output, source)
     if faults:
         raise InputErrors(faults)
-    return list(planned)
+    return masks
+
+
+def _clear_uncertainty(entries: Sequence[Mapping[str, Any]], outputs: Sequence[Path]) -> None:
+    """Take away the maps of masks that are replaced, lest they stay beside others."""
+    from pipelines.prediction.uncertainty_file import uncertainty_file
+
+    inputs = {Path(name).resolve() for entry in entries for name in _image_files(entry)}
+    for mask in outputs:
+        if uncertainty_file(mask).resolve() not in inputs:
+            uncertainty_file(mask).unlink(missing_ok=True)
 
 
 def _image_files(entry: Mapping[str, Any]) -> list[str]:
@@ -118,6 +138,7 @@ def _segment(
 ) -> tuple[list[tuple[Any, ...]], list[InputError]]:
     """Write each image's mask; give the rows of ``volumes.csv``, and what was wrong with those that have none."""
     from pipelines.prediction.evaluation import first_image
+    from pipelines.prediction.uncertainty_file import uncertainty_file, write_uncertainty
     from transforms.io.volume import read_geometry, write_mask
 
     rows: list[tuple[Any, ...]] = []
@@ -125,16 +146,18 @@ def _segment(
     for entry, output in progress(list(zip(entries, outputs, strict=True)), "segmenting"):
         source = first_image(entry)
         try:
-            labels = segmenter.predict(entry).labels
+            prediction = segmenter.predict(entry)
         except InputError as fault:
             faults.append(fault)
             continue
         try:
-            write_mask(output, labels, source)
+            write_mask(output, prediction.labels, source)
+            if prediction.uncertainty is not None:
+                write_uncertainty(uncertainty_file(output), prediction.uncertainty, source)
         except OSError as fault:
             raise InputError(output, f"cannot be written: {fault.strerror}") from fault
         case_id = str(entry[Keys.CASE_ID.value])
-        found = _volumes(case_id, labels, read_geometry(source).affine, class_names)
+        found = _volumes(case_id, prediction.labels, read_geometry(source).affine, class_names)
         say(f"{case_id}: " + ", ".join(_told(row) for row in found))
         rows += found
     return rows, faults

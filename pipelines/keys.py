@@ -9,6 +9,8 @@ class Keys(str, Enum):
     """Dictionary keys; members are strings, so ``batch[Keys.IMAGE]`` and ``batch["image"]`` are the same.
 
     ``plain`` is the image, cut and turned but with its intensities left alone: what a teacher looks at.
+    ``distance`` is the unsigned distance to the nearest structure, ``fov`` the mask of the field of view: 1 where the
+    image shows anything that counts.
 
     MONAI's ``Spacingd`` treats every key that starts with ``image_`` as metadata, so no key of ours starts so.
     """
@@ -18,6 +20,8 @@ class Keys(str, Enum):
     LABEL = "label"
     PRED = "pred"
     SDF = "sdf"
+    DISTANCE = "distance"
+    FOV = "fov"
     PRESENCE = "presence"
     CASE_ID = "case_id"
     INSTANCE_INDEX = "instance_index"

@@ -38,6 +38,18 @@ def mixing(like: Convolution, weight: torch.Tensor, bias: torch.Tensor | None = 
     return mixed
 
 
+def background_first(head: nn.Module) -> Convolution:
+    """Copy the 1x1 convolution of a mask head, with a background channel before the others whose logit is zero.
+
+    Raises:
+        TypeError: when it is no convolution.
+    """
+    convolution = as_convolution(head)
+    weight, bias = weights_of(convolution)
+    none = torch.zeros(1, weight.shape[1])
+    return mixing(convolution, torch.cat([none, weight]), torch.cat([none[0, :1], bias]))
+
+
 def picking(like: Convolution, channels: int, first: int, count: int) -> Convolution:
     """Give the convolution that gives ``count`` of ``channels`` channels, from number ``first`` on, as they are."""
     return mixing(like, torch.eye(channels)[first : first + count])

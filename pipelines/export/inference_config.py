@@ -108,7 +108,8 @@ def _for_images(preprocessing: Mapping[str, Any], spacing: Any) -> dict[str, Any
         transform.pop("allow_missing_keys", None)
         if transform["_target_"] == "Orientationd":
             transform["axcodes"] = "RAS"[: len(spacing)]
-        if transform["_target_"] == "Spacingd":
+        if transform["_target_"] in ("Spacingd", "Resized"):
             transform["mode"] = "bilinear"
+        if transform["_target_"] == "Spacingd":
             transform["pixdim"] = spacing
     return result

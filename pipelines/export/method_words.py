@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from networks.blocks.task_heads import CLASSIFICATION
 from pipelines.prediction.class_predictor import SOFTMAX, head_of
 
 DUAL_TASK = "Luo et al., Semi-supervised medical image segmentation through dual-task consistency, AAAI 2021"
 V_NET = "Milletari et al., V-Net: fully convolutional neural networks for volumetric segmentation, 3DV 2016"
+U_NET = "Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation, MICCAI 2015"
+ATTENTION_U_NET = "Oktay et al., Attention U-Net: learning where to look for the pancreas, MIDL 2018"
 MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, ICCV 2019"
 MOBILENET_V2 = "Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks, CVPR 2018"
 PYRAMID = "Chen et al., Rethinking atrous convolution for semantic image segmentation, 2017"
@@ -26,6 +29,14 @@ _NOISY_WORDS = {
     "temperature": "on noisy labels, with a temperature for each (Saxena et al., NeurIPS 2019)",
     "none": "on noisy labels, all of which count alike",
 }
+KENDALL = (
+    "Kendall et al., Multi-task learning using uncertainty to weigh losses for scene geometry and semantics, CVPR 2018"
+)
+_TASK_WORDS = {
+    "UncertaintyWeightedSum": "weighted by uncertainties that are learnt (Kendall et al., CVPR 2018)",
+    "AlphaLoss": "weighted by the ratio of their losses in the epoch before",
+    "WeightedSum": "with fixed weights",
+}
 _MOBILE_WORDS = {
     "mobilenet_v3_large": "MobileNetV3-Large with the Lite R-ASPP head",
     "published_3d": "DeepSTAPLE's light mobile network (atrous spatial pyramid pooling, Lite R-ASPP head)",
@@ -40,6 +51,8 @@ def network_words(config: Mapping[str, Any]) -> str:
     """Say in half a sentence what a run's network is."""
     if _is_dual(config):
         return "a V-Net with two heads, mask and signed distance map"
+    if is_multi_task(config):
+        return _multi_task_words(config)
     if _network_name(config) == "LRASPPMobileNet":
         words = f"{_MOBILE_WORDS.get(_mobile_variant(config), 'LRASPPMobileNet')} in {config['spatial_dims']}D"
         factor = _enlargement(config)
@@ -48,10 +61,33 @@ def network_words(config: Mapping[str, Any]) -> str:
     return f"a network of the class `{name}`" if name else "a network of its own making"
 
 
+def is_multi_task(config: Mapping[str, Any]) -> bool:
+    """Whether a run's network is a U-Net with named heads."""
+    return _network_name(config) == "MultiTaskUNet"
+
+
+def _multi_task_words(config: Mapping[str, Any]) -> str:
+    network = _network(config)
+    heads = _value(config, network.get("heads"))
+    if not isinstance(heads, Mapping) or not heads:
+        return f"a U-Net in {config['spatial_dims']}D"
+    *others, last = heads
+    told = f"heads {', '.join(others)} and {last}" if others else f"head {last}"
+    kind = "an attention U-Net" if _value(config, network.get("attention", False)) else "a U-Net"
+    words = f"{kind} in {config['spatial_dims']}D with the {told}"
+    dense = [name for name, options in heads.items() if options.get("kind") != CLASSIFICATION]
+    decoders = _value(config, network.get("decoders", "shared"))
+    apart = decoders == "separate" or (isinstance(decoders, Mapping) and len(set(decoders.values())) > 1)
+    return f"{words}, on several decoders" if apart and len(dense) > 1 else words
+
+
 def training_words(config: Mapping[str, Any]) -> str:
     """Say how it was trained, by the loss that unlabelled scans had a part in, or what noisy labels were given."""
     if has_noisy_labels(config):
         return _NOISY_WORDS.get(str(config.get("mode")), _NOISY_WORDS["out-of-line"])
+    if len(_task_losses(config)) > 1:
+        tasks = " and ".join(_task_losses(config))
+        return f"from labelled images alone, on the tasks {tasks}, {_TASK_WORDS.get(_combination(config), 'added up')}"
     consistency = config.get("consistency")
     if not consistency:
         return "from labelled scans alone"
@@ -76,10 +112,14 @@ def references(config: Mapping[str, Any]) -> list[str]:
     """Give the papers of a run's network and training."""
     if _is_dual(config):
         found = [DUAL_TASK, V_NET]
+    elif is_multi_task(config):
+        found = [U_NET, ATTENTION_U_NET] if _value(config, _network(config).get("attention", False)) else [U_NET]
     elif _network_name(config) == "LRASPPMobileNet":
         found = list(_MOBILE_REFERENCES.get(_mobile_variant(config), ()))
     else:
         found = []
+    if len(_task_losses(config)) > 1 and _combination(config) == "UncertaintyWeightedSum":
+        found.append(KENDALL)
     if has_noisy_labels(config) and config.get("mode") != "none":
         found.insert(0, SAXENA if config.get("mode") == "temperature" else DATA_PARAMETERS)
     return list(dict.fromkeys(found))
@@ -99,8 +139,20 @@ def has_noisy_labels(config: Mapping[str, Any]) -> bool:
     return isinstance(trainer, Mapping) and str(trainer.get("_target_", "")).endswith("DataParameterTrainer")
 
 
+def _task_losses(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the losses of a multi-task network by task; empty for any other network."""
+    losses = config.get("losses")
+    return losses if is_multi_task(config) and isinstance(losses, Mapping) else {}
+
+
+def _combination(config: Mapping[str, Any]) -> str:
+    """Give the class that adds up the losses of several tasks."""
+    definition = config.get("combination_def")
+    return _class_of(definition) if isinstance(definition, Mapping) else ""
+
+
 def _is_dual(config: Mapping[str, Any]) -> bool:
-    return head_of(config) != SOFTMAX
+    return head_of(config) != SOFTMAX and not is_multi_task(config)
 
 
 def _network_name(config: Mapping[str, Any]) -> str:

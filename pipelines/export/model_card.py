@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
-from pipelines.export.method_words import batch_words, capitalised, has_noisy_labels, network_words, training_words
+from pipelines.export.method_words import (
+    batch_words,
+    capitalised,
+    has_noisy_labels,
+    is_multi_task,
+    network_words,
+    training_words,
+)
 from pipelines.prediction.class_predictor import SOFTMAX, head_of
 
 CARD_METRICS = (
@@ -145,9 +152,10 @@ def _network(config: Mapping[str, Any]) -> str:
     if head_of(config) == SOFTMAX:
         return f"""{words}, trained {training_words(config)} and exported as
 one network that gives class probabilities (softmax of its logits)."""
+    others = "another of its `choices`" if is_multi_task(config) else "`mask`, `level_set` or `mean` for another"
     return f"""{words}, trained {training_words(config)} and exported as
 one network that gives class probabilities from the `{config["head"]}` head; set the attribute `head` of the loaded
-TorchScript network to `mask`, `level_set` or `mean` for another."""
+TorchScript network to {others}."""
 
 
 def _data(config: Mapping[str, Any], record: Mapping[str, Any], metadata: Mapping[str, Any], evidence: Evidence) -> str:

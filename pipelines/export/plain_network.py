@@ -12,10 +12,12 @@ from torch import nn
 from networks.nets.dual_task_predictor import DualTaskPredictor
 from networks.nets.dual_task_vnet import SIZE_DIVISOR, ConvStage, DualTaskVNet
 from networks.nets.lraspp_mobilenet import LRASPPMobileNet
+from networks.nets.multi_task_predictor import MultiTaskPredictor
 from networks.nets.softmax_predictor import SoftmaxPredictor
 from networks.nets.upscaled_network import UpscaledNetwork
-from pipelines.export.channel_mixing import Convolution, as_convolution, mixing, weights_of
+from pipelines.export.channel_mixing import Convolution, as_convolution, background_first, mixing, weights_of
 from pipelines.export.plain_mobile_network import plain_mobile_network
+from pipelines.export.plain_unet import plain_unet
 from pipelines.prediction.class_predictor import ClassPredictor
 
 # What a module is built with; what is not named here has no part in the network's evaluation.
@@ -28,6 +30,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys([f"InstanceNorm{dims}d" for dims in (2, 3)], ("num_features", "eps", "affine")),
     "GroupNorm": ("num_groups", "num_channels", "eps", "affine"),
     **dict.fromkeys([f"AdaptiveAvgPool{dims}d" for dims in (2, 3)], ("output_size",)),
+    **dict.fromkeys([f"MaxPool{dims}d" for dims in (2, 3)], ("kernel_size", "stride", "padding")),
     "Upsample": ("scale_factor", "mode", "align_corners"),
     "Softmax": ("dim",),
     **dict.fromkeys(["ReLU", "ReLU6", "Tanh", "Sigmoid", "Hardsigmoid", "Hardswish"], ()),
@@ -44,16 +47,17 @@ def plain_predictor(predictor: ClassPredictor) -> nn.Sequential:
         predictor: of the trained network; it is left as it is.
 
     Raises:
-        ValueError: for a network that is no :class:`networks.nets.DualTaskVNet`, and none of
+        ValueError: for a network that is no :class:`networks.nets.DualTaskVNet`, no mask head of a
+            :class:`networks.nets.MultiTaskUNet` without attention gates, and none of
             :class:`networks.nets.LRASPPMobileNet` with the standard head, as it is or in a
             :class:`networks.nets.UpscaledNetwork` that keeps multiples of its stride.
     """
     network = predictor.network
-    if isinstance(predictor, SoftmaxPredictor):
+    if isinstance(predictor, SoftmaxPredictor | MultiTaskPredictor):
         return nn.Sequential(*plain_logits(predictor), nn.Softmax(dim=1)).eval()
     if not isinstance(network, DualTaskVNet):
         raise ValueError(f"{type(network).__name__} cannot be written as modules of torch or MONAI.")
-    by_mask = [_with_background(network.mask_head), nn.Softmax(dim=1)]
+    by_mask = [background_first(network.mask_head), nn.Softmax(dim=1)]
     if predictor.head == "mask":
         return nn.Sequential(*_body(network), *by_mask).eval()
     sdf_head = as_convolution(network.sdf_head)
@@ -85,6 +89,8 @@ def plain_logits(predictor: ClassPredictor) -> nn.Sequential:
         return _upscaled(network)
     if isinstance(predictor, DualTaskPredictor) and isinstance(network, DualTaskVNet):
         return plain_network(network)
+    if isinstance(predictor, MultiTaskPredictor) and len(predictor.choices[predictor.head]) == 1:
+        return plain_unet(predictor.network, predictor.choices[predictor.head][0])
     raise ValueError(f"{type(network).__name__} cannot be written as modules of torch or MONAI.")
 
 
@@ -115,7 +121,7 @@ def plain_network(network: DualTaskVNet) -> nn.Sequential:
     Args:
         network: the trained network; it is left as it is.
     """
-    return nn.Sequential(*_body(network), _with_background(network.mask_head)).eval()
+    return nn.Sequential(*_body(network), background_first(network.mask_head)).eval()
 
 
 def network_expression(module: nn.Module) -> str:
@@ -170,14 +176,6 @@ def _copied(modules: nn.Module) -> nn.Sequential:
     """Copy a sequence, with activations that leave their input as it is."""
     parts = modules if isinstance(modules, nn.Sequential) else [modules]
     return nn.Sequential(*(nn.ReLU() if isinstance(part, nn.ReLU) else copy.deepcopy(part) for part in parts))
-
-
-def _with_background(head: nn.Module) -> nn.Module:
-    """Copy the mask head, with a background channel before the others whose logit is zero."""
-    convolution = as_convolution(head)
-    weight, bias = weights_of(convolution)
-    none = torch.zeros(1, weight.shape[1])
-    return mixing(convolution, torch.cat([none, weight]), torch.cat([none[0, :1], bias]))
 
 
 def _background_before(head: Convolution) -> list[nn.Module]:

@@ -41,7 +41,7 @@ class Ensemble:
         total = first.predict_probabilities(entry)
         for predictor in others:
             total += predictor.predict_probabilities(entry)
-        return Prediction(first.decide(total / len(self.predictors)), time.monotonic() - started)
+        return first.prediction(total / len(self.predictors), started)
 
     def predict_level_set(self, entry: Mapping[str, Any]) -> np.ndarray | None:
         """Give None: level sets of several networks, each in a unit of its own, have no mean worth showing."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from networks.layers.seeded_dropout import has_dropout
+from networks.nets.dropout_average import DropoutAverage
 from networks.nets.dual_task_predictor import HEADS
 from networks.nets.flip_average import FlipAverage
 from pipelines.handlers.run_checkpoint import read_checkpoint
@@ -23,7 +25,7 @@ from pipelines.prediction.bundle_parts import (
     in_our_order,
     with_our_reader,
 )
-from pipelines.prediction.class_predictor import SOFTMAX, class_predictor, head_of
+from pipelines.prediction.class_predictor import choose_head, class_predictor, head_of, level_set_of
 from pipelines.prediction.predictor import Predictor
 from pipelines.runs.record import CONFIG_FILE, RUN_FILE
 from pipelines.trust.archive import unpacked
@@ -52,11 +54,13 @@ class InferenceSettings:
     """How to infer, where it differs from what the bundle says.
 
     Attributes:
-        head: of a dual-task network, ``mask``, ``level_set`` or ``mean``; None for the bundle's.
+        head: of a network with several, ``mask``, ``level_set`` or ``mean``; None for the bundle's.
         overlap: of neighbouring windows, a fraction or one per axis; None for the bundle's.
         stride: from window to window, voxels of the network's grid along each axis; another way to say ``overlap``.
         window_mode: ``gaussian`` or ``constant`` weights within a window; None for the bundle's.
         flips: axes to mirror for test-time augmentation.
+        dropout_samples: passes with dropout on, of which the mean is taken and the uncertainty told; None for one
+            without.
         device: where to compute.
     """
 
@@ -65,6 +69,7 @@ class InferenceSettings:
     stride: tuple[int, ...] | None = None
     window_mode: str | None = None
     flips: tuple[int, ...] = ()
+    dropout_samples: int | None = None
     device: torch.device = torch.device("cpu")
 
     def __post_init__(self) -> None:
@@ -228,9 +233,6 @@ def _from_run(
 ) -> tuple[Predictor, ModelFacts]:
     read = read_run_config(run)
     digest = refuse_findings(run, run, run_findings(read, run), trusted)
-    has_heads = head_of(read) != SOFTMAX
-    if settings.head is not None and not has_heads:
-        raise InputError("--head", f"the network of {run} has no choice of heads")
     if checkpoint.is_file():
         check_weight_file(checkpoint)
     names = class_names_of(run)
@@ -238,11 +240,15 @@ def _from_run(
         config = _with_settings(read, settings)
         parser = _parser(parts_for(config, INFERENCE_PARTS))
         network = with_weights(parser.get_parsed_content("network_def"), checkpoint).to(settings.device)
+        classes = class_predictor(network, read)
+        if settings.head is not None:
+            choose_head(classes, settings.head, run)
         parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
         predictor = Predictor(
-            _flipped(class_predictor(network, config), settings),
+            _averaged(classes, settings, run),
             device=settings.device,
-            level_set=(lambda image: network(image).sdf) if has_heads else None,
+            level_set=level_set_of(classes),
+            tells_uncertainty=settings.dropout_samples is not None,
             **in_our_order(parts, run),
         )
         told = {"checkpoint": checkpoint.name, **_told(config, settings)}
@@ -275,15 +281,16 @@ def _from_bundle(
         raise
     except _UNFIT as fault:
         raise InputError(source, f"its parts cannot be made: {fault.__cause__ or fault!r}") from fault
-    has_heads = isinstance(getattr(network, "head", None), str)
+    # What export_bundle writes holds the network with its heads; a bundle from elsewhere may hold anything.
     if settings.head is not None:
-        if not has_heads:
-            raise InputError("--head", f"the network of {source} has no choice of heads")
-        network.head = settings.head
-    # What export_bundle writes holds the two-headed network; a bundle from elsewhere may hold anything.
-    level_set = (lambda image: network.network(image).sdf) if has_heads and hasattr(network, "network") else None
-    flipped = _flipped(network, settings)
-    predictor = Predictor(flipped, device=settings.device, level_set=level_set, **in_our_order(parts, bundle))
+        choose_head(network, settings.head, source)
+    predictor = Predictor(
+        _averaged(network, settings, source),
+        device=settings.device,
+        level_set=level_set_of(network),
+        tells_uncertainty=settings.dropout_samples is not None,
+        **in_our_order(parts, bundle),
+    )
     run = bundle.resolve().parent
     is_of_run = all((run / name).is_file() for name in (RUN_FILE, CONFIG_FILE))
     name = source.stem if source.is_file() else bundle.resolve().name
@@ -338,10 +345,17 @@ def _told(config: Mapping[str, Any], settings: InferenceSettings) -> dict[str, A
         "flips": list(settings.flips),
         "device": str(settings.device),
     }
+    if settings.dropout_samples is not None:
+        told["dropout_samples"] = settings.dropout_samples
     return told if settings.stride is None else {**told, "stride": list(settings.stride)}
 
 
-def _flipped(network: torch.nn.Module, settings: InferenceSettings) -> torch.nn.Module:
+def _averaged(network: torch.nn.Module, settings: InferenceSettings, source: Path) -> torch.nn.Module:
+    if settings.dropout_samples is not None:
+        if not has_dropout(network):
+            reason = "an exported network keeps none" if isinstance(network, torch.jit.ScriptModule) else "it has none"
+            raise InputError("--dropout-samples", f"the network of {source} cannot draw dropout: {reason}")
+        network = DropoutAverage(network, settings.dropout_samples)
     return FlipAverage(network, settings.flips) if settings.flips else network
 
 

@@ -48,6 +48,13 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         default=unset,
         help="test-time augmentation: axes to mirror, from 0; n axes cost 2^n passes",
     )
+    group.add_argument(
+        "--dropout-samples",
+        type=int,
+        metavar="N",
+        default=unset,
+        help="Monte-Carlo dropout: mean of N passes with dropout on, always drawn alike; runs of networks that have it",
+    )
     add_trust_argument(group)
 
 
@@ -79,6 +86,8 @@ def check_inference_arguments(args: argparse.Namespace) -> None:
     flips = options.get("flips", [])
     if any(axis not in (0, 1, 2) for axis in flips) or len(set(flips)) < len(flips):
         raise InputError("--flips", "takes each of the axes 0, 1 and 2 at most once")
+    if options.get("dropout_samples", 1) < 1:
+        raise InputError("--dropout-samples", f"must be at least 1, got {options['dropout_samples']}")
     check_trust_argument(args)
 
 
@@ -114,5 +123,6 @@ def inference_settings(args: argparse.Namespace) -> InferenceSettings:
         stride=None if stride is None else tuple(stride),
         window_mode=options.get("window_weights"),
         flips=tuple(options.get("flips", ())),
+        dropout_samples=options.get("dropout_samples"),
         device=resolve_device(args.device),
     )

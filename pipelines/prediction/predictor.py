@@ -15,6 +15,7 @@ from torch import nn
 
 from pipelines.keys import Keys
 from pipelines.prediction.segmenter import Prediction
+from transforms.class_entropy import ClassEntropy
 from transforms.io.input_error import InputError
 
 
@@ -29,6 +30,7 @@ class Predictor:
             them back to that grid, then what decides and cleans.
         device: where to compute.
         level_set: gives (B, K, ...) level sets of the same images; None when the network has none to show.
+        tells_uncertainty: whether predictions come with their entropy.
 
     Raises:
         ValueError: when ``postprocessing`` does not begin with ``Invertd``.
@@ -42,6 +44,7 @@ class Predictor:
         postprocessing: Compose,
         device: torch.device,
         level_set: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        tells_uncertainty: bool = False,
     ) -> None:
         self.network = network.to(device).eval()
         self.preprocessing = preprocessing
@@ -54,6 +57,7 @@ class Predictor:
         self._deciding = Compose(deciding)
         self.device = device
         self.level_set = level_set
+        self.tells_uncertainty = tells_uncertainty
 
     @torch.inference_mode()
     def predict(self, entry: Mapping[str, Any]) -> Prediction:
@@ -66,8 +70,13 @@ class Predictor:
             InputError: when the image cannot be read or preprocessed; it names the image.
         """
         started = time.monotonic()
-        labels = self.decide(self.predict_probabilities(entry))
-        return Prediction(labels, time.monotonic() - started)
+        probabilities = self.predict_probabilities(entry)
+        return self.prediction(probabilities, started)
+
+    def prediction(self, probabilities: torch.Tensor, started: float) -> Prediction:
+        """Give what probabilities on the grid of the file (K + 1, H, W[, D]) mean; ``started`` is a monotonic time."""
+        uncertainty = np.asarray(ClassEntropy()(probabilities)[0].cpu()) if self.tells_uncertainty else None
+        return Prediction(self.decide(probabilities), time.monotonic() - started, uncertainty)
 
     @torch.inference_mode()
     def predict_probabilities(self, entry: Mapping[str, Any]) -> torch.Tensor:

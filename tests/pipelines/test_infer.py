@@ -24,6 +24,7 @@ from pipelines.export.bundle_export import export_run
 from pipelines.export_bundle import write_zip
 from pipelines.infer import main
 from pipelines.prediction.loading import InferenceSettings, load_predictor
+from tests.pipelines.prediction.dropout_run import with_dropout
 from transforms.io.volume import read_volume
 
 OBLIQUE = np.array([[0.0, -1.9, 0.2, 10], [1.8, 0.0, -0.4, -5], [0.3, 0.1, 2.1, 3], [0, 0, 0, 1]])
@@ -80,7 +81,12 @@ def flat_bundle(smoke_run, tmp_path_factory):
 
 
 def flat(smoke_run, folder, channels):
-    run = folder / "run"
+    run = flat_run(smoke_run, folder / "run", channels)
+    export_run(run, run / "bundle", None)
+    return run / "bundle"
+
+
+def flat_run(smoke_run, run, channels):
     (run / "checkpoints").mkdir(parents=True)
     config = yaml.safe_load((smoke_run.run / "config.yaml").read_text())
     changes = {"spatial_dims": 2, "in_channels": channels, "spacing_mm": [1.0, 1.0], "patch_size": [32, 32]}
@@ -90,8 +96,7 @@ def flat(smoke_run, folder, channels):
     torch.manual_seed(3)
     network = ConfigParser(config).get_parsed_content("network_def")
     torch.save({"parts": {"average": network.state_dict()}}, run / "checkpoints" / "last.pt")
-    export_run(run, run / "bundle", None)
-    return run / "bundle"
+    return run
 
 
 def rows(folder):
@@ -166,6 +171,56 @@ def test_pictures_give_pictures(flat_bundle, tmp_path, capsys):
     assert rows(tmp_path / "out")[0]["voxels"] == str(int(found.sum()))
     assert rows(tmp_path / "out")[0]["volume_ml"] == ""
     assert f"a: left atrium cavity {int(found.sum())} pixels" in capsys.readouterr().out
+
+
+def test_uncertainty_beside_the_masks(smoke_run, tmp_path, capsys):
+    """NIfTI with the entropy as it is; the same at every run; gone when the masks are replaced by others."""
+    scan = nifti(tmp_path / "a.nii.gz")
+    maps = []
+    run = with_dropout(smoke_run.run, tmp_path / "run")
+    for name in ("one", "two"):
+        assert infer(run, scan, tmp_path / name, "--dropout-samples", "2") == 0
+        written = sorted(path.name for path in (tmp_path / name).iterdir())
+        assert written == ["a_seg.nii.gz", "a_uncertainty.nii.gz", "volumes.csv"]
+        maps.append(nib.load(tmp_path / name / "a_uncertainty.nii.gz"))
+    assert maps[0].get_data_dtype() == np.float32
+    assert maps[0].shape == nib.load(scan).shape
+    np.testing.assert_array_equal(maps[0].affine, nib.load(scan).affine)
+    values = maps[0].get_fdata()
+    assert 0 <= values.min() < values.max() <= 1
+    np.testing.assert_array_equal(values, maps[1].get_fdata())
+    assert infer(run, scan, tmp_path / "one") == 2
+    assert infer(run, scan, tmp_path / "one", "--overwrite") == 0
+    assert not (tmp_path / "one" / "a_uncertainty.nii.gz").exists()
+
+
+def test_uncertainty_is_not_written_over_an_input(smoke_run, tmp_path, capsys):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    nifti(scans / "a.nii.gz")
+    nifti(scans / "a_uncertainty.nii.gz")
+    run = with_dropout(smoke_run.run, tmp_path / "run")
+    assert infer(run, scans, scans, "--dropout-samples", "2", "--overwrite") == 2
+    assert "a_uncertainty.nii.gz: is an input" in capsys.readouterr().err
+    assert sorted(path.name for path in scans.iterdir()) == ["a.nii.gz", "a_uncertainty.nii.gz"]
+
+
+@pytest.mark.filterwarnings("ignore:axcodes")
+def test_uncertainty_of_pictures(smoke_run, tmp_path):
+    Image.fromarray(blob((40, 50, 1))[..., 0].astype(np.uint8)).save(tmp_path / "eye.png")
+    run = with_dropout(flat_run(smoke_run, tmp_path / "flat", 1), tmp_path / "run")
+    assert infer(run, tmp_path / "eye.png", tmp_path / "out", "--dropout-samples", "2") == 0
+    with Image.open(tmp_path / "out" / "eye_uncertainty.png") as picture:
+        assert (picture.mode, picture.size) == ("L", (50, 40))
+        assert np.asarray(picture).max() > 0
+
+
+def test_uncertainty_of_an_exported_bundle(smoke_run, tmp_path, capsys):
+    assert infer(smoke_run.bundle, nifti(tmp_path / "a.nii.gz"), tmp_path / "out", "--dropout-samples", "2") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("error: --dropout-samples: the network of ")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.filterwarnings("ignore:axcodes")

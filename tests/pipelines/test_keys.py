@@ -7,7 +7,7 @@ from monai.utils.enums import CommonKeys
 
 from pipelines.keys import Keys
 
-NAMES = ["image", "plain", "label", "pred", "sdf", "presence", "case_id", "instance_index"]
+NAMES = ["image", "plain", "label", "pred", "sdf", "distance", "fov", "presence", "case_id", "instance_index"]
 
 
 def test_names():

@@ -20,6 +20,7 @@ from pipelines.export.plain_network import plain_predictor
 from pipelines.export.stock_run import compare_with_stock
 from pipelines.export.weight_forms import ONNX, TORCHSCRIPT
 from pipelines.prediction.loading import InferenceSettings, load_predictor
+from tests.pipelines.export.multi_task_run import make_multi_task_run
 from tests.pipelines.export.softmax_run import make_softmax_run
 from transforms.io.input_error import InputError
 
@@ -254,6 +255,82 @@ def test_a_network_without_heads_for_slicer(softmax_run, tmp_path):
 @pytest.mark.slow
 def test_a_network_without_heads_with_stock_monai(softmax_run, softmax_bundle):
     comparison = compare_with_stock(softmax_run, softmax_bundle)
+    assert comparison.differing <= 1e-3 * comparison.voxels
+    assert 0 < comparison.foreground < comparison.voxels
+
+
+# ---- networks with several named heads -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def multi_task_run(smoke_run, tmp_path_factory):
+    return make_multi_task_run(smoke_run.run, tmp_path_factory.mktemp("multi_task") / "run")
+
+
+@pytest.fixture(scope="module")
+def multi_task_bundle(multi_task_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("multi_task_exports") / "vessels"
+    differences = export_run(multi_task_run, folder, None, [ONNX])
+    assert set(differences) == {"model.pt", "model.ts", "model.onnx"}
+    assert max(differences["model.pt"], differences["model.ts"]) <= 1e-5
+    assert differences["model.onnx"] <= 1e-4
+    return folder
+
+
+def test_named_heads_are_called_what_they_are(multi_task_bundle):
+    for name in ("docs/README.md", "configs/metadata.json", "configs/inference.json", "configs/evaluate.json"):
+        told = (multi_task_bundle / name).read_text()
+        found = re.search(r"\bdual|V-Net|networks\.nets|signed distance|\bLuo\b", told, re.IGNORECASE)
+        assert found is None, f"{found} in {name}"
+    metadata = json.loads((multi_task_bundle / "configs" / "metadata.json").read_text())
+    assert metadata_faults(metadata) == []
+    assert metadata["references"][0].startswith("Ronneberger")
+    card = (multi_task_bundle / "docs" / "README.md").read_text()
+    assert "A U-Net in 3D with the heads distance, sdf and vessel, on several decoders" in card
+    assert "from the `vessel` head" in card
+    assert "to another of its `choices`" in card
+
+
+@pytest.mark.parametrize("settings", [{}, {"head": "level_set"}, {"head": "mean", "flips": (1,)}], ids=str)
+def test_named_heads_give_the_same_from_everywhere(smoke_run, multi_task_run, multi_task_bundle, settings):
+    entry = read_dataset(smoke_run.data).test[0].entry()
+    predictor, facts = load_predictor(multi_task_run, InferenceSettings(**settings))
+    expected = predictor.predict_probabilities(entry)
+    assert expected[1].std() > 0.01
+    exported, told = load_predictor(multi_task_bundle, InferenceSettings(**settings))
+    torch.testing.assert_close(exported.predict_probabilities(entry), expected, rtol=0, atol=1e-5)
+    assert facts.settings["head"] == told.settings["head"] == settings.get("head", "vessel")
+    level_set = predictor.predict_level_set(entry)
+    assert level_set.shape == expected[1:].shape
+    assert abs(level_set - exported.predict_level_set(entry)).max() <= 1e-5
+
+
+def test_named_heads_without_this_project(multi_task_run, multi_task_bundle):
+    """The configuration names neither; the network in it gives what ours does, with the weights that load by name."""
+    inference = json.loads((multi_task_bundle / "configs" / "inference.json").read_text())
+    assert inference["head"] == "vessel"
+    assert inference["network_def"].startswith("$torch.nn.Sequential(")
+    source = read_run(multi_task_run).predictor
+    plain = plain_predictor(source)
+    plain.load_state_dict(torch.load(multi_task_bundle / "models" / "model.pt", weights_only=True))
+    image = torch.randn(1, 1, 32, 16, 48)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(image), source(image), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"head": "sdf"}, {"attention": True, "spatial_dims": 3}, {"depth": 5, "filters": 1}], ids=str
+)
+def test_named_heads_that_have_no_plain_form(smoke_run, tmp_path, changes):
+    run = make_multi_task_run(smoke_run.run, tmp_path / "run", **changes)
+    assert set(export_run(run, tmp_path / "bundle", None)) == {"model.ts"}
+    inference = json.loads((tmp_path / "bundle" / "configs" / "inference.json").read_text())
+    assert inference["network_def"].startswith("$torch.jit.load")
+
+
+@pytest.mark.slow
+def test_named_heads_with_stock_monai(multi_task_run, multi_task_bundle):
+    comparison = compare_with_stock(multi_task_run, multi_task_bundle)
     assert comparison.differing <= 1e-3 * comparison.voxels
     assert 0 < comparison.foreground < comparison.voxels
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.export.channel_mixing import as_convolution, mixing, picking, weights_of
+from pipelines.export.channel_mixing import as_convolution, background_first, mixing, picking, weights_of
 
 
 @pytest.mark.parametrize("kind", [nn.Conv2d, nn.Conv3d])
@@ -26,6 +26,15 @@ def test_a_matrix_and_back(kind):
 def test_picking():
     image = torch.randn(2, 5, 3, 3)
     assert torch.equal(picking(nn.Conv2d(1, 1, 1), 5, 1, 3)(image), image[:, 1:4])
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.Conv3d])
+def test_a_background_before_the_others(kind):
+    head = kind(3, 2, 1)
+    image = torch.randn(2, 3, *[4] * (head.weight.dim() - 2))
+    logits = background_first(head)(image)
+    assert torch.equal(logits[:, 0], torch.zeros_like(logits[:, 0]))
+    torch.testing.assert_close(logits[:, 1:], head(image))
 
 
 def test_what_is_no_convolution():

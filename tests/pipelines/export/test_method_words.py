@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from pipelines.export.method_words import (
+    ATTENTION_U_NET,
     DATA_PARAMETERS,
     DUAL_TASK,
+    KENDALL,
     MOBILENET_V2,
     MOBILENET_V3,
     SAXENA,
+    U_NET,
     V_NET,
     batch_words,
     capitalised,
@@ -27,6 +30,21 @@ LIGHT = {
     "network_def": {"_target_": "networks.nets.LRASPPMobileNet", "variant": "@variant"},
 }
 NOISY = {"train": {"trainer": {"_target_": "pipelines.engines.DataParameterTrainer"}}}
+HEADS = {
+    "vessel": {"kind": "mask", "out_channels": 1},
+    "distance": {"kind": "distance", "out_channels": 1},
+    "ill": {"kind": "classification", "out_channels": 2},
+}
+MULTI = {
+    "head": "vessel",
+    "spatial_dims": 2,
+    "network_def": {"_target_": "networks.nets.MultiTaskUNet", "heads": HEADS},
+}
+APART = {"network_def": {**MULTI["network_def"], "decoders": "separate", "attention": True}}
+ONE = {
+    "network_def": {"_target_": "networks.nets.MultiTaskUNet", "heads": "@heads"},
+    "heads": {"vessel": HEADS["vessel"]},
+}
 UNET = {"network_def": {"_target_": "monai.networks.nets.UNet"}}
 
 NETWORKS = {
@@ -36,6 +54,25 @@ NETWORKS = {
         "MobileNetV3-Large with the Lite R-ASPP head in 2D",
         "MobileNetV3-Large with the Lite R-ASPP head in 2D",
         [MOBILENET_V3],
+    ),
+    "multi": (
+        MULTI,
+        "a U-Net in 2D with the heads vessel, distance and ill",
+        "A U-Net in 2D with the heads vessel, distance and ill",
+        [U_NET],
+    ),
+    "apart": (
+        MULTI | APART,
+        "an attention U-Net in 2D with the heads vessel, distance and ill, on several decoders",
+        "An attention U-Net in 2D with the heads vessel, distance and ill, on several decoders",
+        [U_NET, ATTENTION_U_NET],
+    ),
+    "one head": (MULTI | ONE, "a U-Net in 2D with the head vessel", "A U-Net in 2D with the head vessel", [U_NET]),
+    "heads elsewhere": (
+        MULTI | {"network_def": {"_target_": "networks.nets.MultiTaskUNet", "heads": "$f()"}},
+        "a U-Net in 2D",
+        "A U-Net in 2D",
+        [U_NET],
     ),
     "other": (UNET, "a network of the class `UNet`", "A network of the class `UNet`", []),
     "expression": ({"network_def": "$f()"}, "a network of its own making", "A network of its own making", []),
@@ -101,3 +138,25 @@ def test_batches():
 
 def test_capitals():
     assert capitalised("a V-Net") == "A V-Net"
+
+
+TASKS = {**MULTI, "losses": {"vessel": {}, "distance": {}}}
+
+
+@pytest.mark.parametrize(
+    ("combination", "told"),
+    [
+        ("UncertaintyWeightedSum", "weighted by uncertainties that are learnt (Kendall et al., CVPR 2018)"),
+        ("AlphaLoss", "weighted by the ratio of their losses in the epoch before"),
+        ("WeightedSum", "with fixed weights"),
+    ],
+)
+def test_training_on_several_tasks(combination, told):
+    config = {**TASKS, "combination_def": {"_target_": f"networks.losses.{combination}"}}
+    assert training_words(config) == f"from labelled images alone, on the tasks vessel and distance, {told}"
+    assert (KENDALL in references(config)) == (combination == "UncertaintyWeightedSum")
+
+
+def test_training_of_a_multi_task_network_on_one_task_is_told_as_any_other():
+    config = {**TASKS, "losses": {"vessel": {}}, "combination_def": {"_target_": "networks.losses.WeightedSum"}}
+    assert training_words(config) == "from labelled scans alone"

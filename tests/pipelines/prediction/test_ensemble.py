@@ -12,6 +12,7 @@ from pipelines.data.dataset import read_dataset
 from pipelines.prediction.ensemble import Ensemble, load_ensemble
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from pipelines.trust.fingerprint import bundle_sha256
+from tests.pipelines.prediction.dropout_run import with_dropout
 from transforms.io.input_error import InputError
 
 CPU = InferenceSettings()
@@ -57,6 +58,17 @@ def test_mean_of_networks_of_other_spacing(smoke_run, tmp_path):
     assert ensemble.predict_level_set(entry) is None
     assert facts.name == "run + coarse"
     assert [member["name"] for member in facts.settings["ensemble"]] == ["run", "coarse"]
+
+
+def test_uncertainty_of_the_mean(smoke_run, tmp_path):
+    """Of the mean over networks and passes; every member draws alike, so that two of one network are that one."""
+    entry = read_dataset(smoke_run.data).test[0].entry()
+    settings = InferenceSettings(dropout_samples=2)
+    runs = [with_dropout(smoke_run.run, tmp_path / name) for name in ("one", "two")]
+    ensemble, _ = load_ensemble(runs, settings)
+    alone = load_predictor(runs[0], settings)[0].predict(entry).uncertainty
+    np.testing.assert_allclose(ensemble.predict(entry).uncertainty, alone, atol=1e-5)
+    assert 0 < alone.max() <= 1
 
 
 def test_one_source_is_no_ensemble(smoke_run):

@@ -7,9 +7,12 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipelines.metrics.case_report import CaseReport
+from pipelines.metrics.case_scores import CaseScores
+from pipelines.metrics.overlap import count_overlap
 from pipelines.prediction.evaluation import (
     NSD_TOLERANCE_MM,
     Evaluation,
@@ -36,6 +39,17 @@ class Given:
 
     def predict_level_set(self, entry):
         return None
+
+
+class Sure(Given):
+    """Gives probabilities too: 0.8 for what it holds to be right, the rest shared by the others."""
+
+    def predict_probabilities(self, entry):
+        right = torch.from_numpy(self.labels == np.arange(3)[:, None, None, None])
+        return torch.where(right, 0.8, 0.1)
+
+    def prediction(self, probabilities, started):
+        return Prediction(probabilities.argmax(0).numpy(), 2.5)
 
 
 def reference():
@@ -69,6 +83,62 @@ def test_scores_and_masks(entry, tmp_path):
 def test_no_masks_unless_asked_for(entry, tmp_path):
     evaluate_cases([entry], Given(reference()), CaseReport(CLASSES, NSD_TOLERANCE_MM), CLASSES)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nii.gz", "label.nii.gz"]
+
+
+def report_of(scores):
+    return CaseReport(CLASSES, NSD_TOLERANCE_MM, more_metrics=scores.metrics, more_definitions=scores.definitions())
+
+
+def test_more_scores(entry):
+    scores = CaseScores(("pixels", "ranking", "topology"))
+    found = reference()
+    found[4] = 0
+    report = report_of(scores)
+    evaluate_cases([entry], Sure(found), report, CLASSES, scores=scores)
+    case = report.summary()["cases"][0]
+    assert case["seconds"] == 2.5
+    assert list(case["classes"]["one"]) == [*report.metrics, "state"]
+    assert case["classes"]["one"]["recall"] == pytest.approx(36 / 48)
+    assert case["classes"]["one"]["roc_auc"] == pytest.approx((36 + 0.5 * 12) / 48)
+    assert case["classes"]["two"]["cldice"] == 1
+    assert report.aggregate()["mean"]["roc_auc"]["n"] == 1
+    assert report.summary()["pooled"]["one"]["recall"] == case["classes"]["one"]["recall"]
+    assert report.summary()["pooled"]["two"]["kappa"] == 1
+
+
+def test_masks_alone_have_no_probabilities(entry):
+    scores = CaseScores(("ranking", "calibration"))
+    with pytest.raises(InputError, match="--scores: ranking and calibration need the probabilities"):
+        evaluate_cases([entry], Given(reference()), report_of(scores), CLASSES, scores=scores)
+
+
+def test_fields_of_view(entry, tmp_path):
+    """The prediction is wrong below the field of view alone."""
+    inside = np.zeros((8, 9, 7), np.uint8)
+    inside[3:] = 255
+    nib.save(nib.Nifti1Image(inside, AFFINE), tmp_path / "fov.nii.gz")
+    found = reference()
+    found[:3] = 2
+    cases = {
+        "none": (entry, CaseScores(("pixels",))),
+        "not asked": ({**entry, "fov": str(tmp_path / "fov.nii.gz")}, CaseScores(("pixels",), field_of_view=False)),
+        "within": ({**entry, "fov": str(tmp_path / "fov.nii.gz")}, CaseScores(("pixels",))),
+    }
+    told = {}
+    for name, (case, scores) in cases.items():
+        report = report_of(scores)
+        evaluate_cases([case], Given(found), report, CLASSES, scores=scores)
+        told[name] = report.summary()
+    assert told["none"]["aggregate"] == told["not asked"]["aggregate"]
+    whole, within = (told[name]["cases"][0]["classes"] for name in ("none", "within"))
+    assert whole["two"]["dice"] == pytest.approx(count_overlap(found == 2, reference() == 2).dice)
+    assert all(within[name]["dice"] == within[name]["accuracy"] == 1 for name in ("one", "two"))
+    assert whole["two"]["accuracy"] == pytest.approx(1 - 3 * 9 * 7 / (8 * 9 * 7))
+    assert ["field_of_view" in told[name]["definitions"] for name in cases] == [False, False, True]
+    assert "1 of 1 cases" in told["within"]["definitions"]["field_of_view"]
+    nib.save(nib.Nifti1Image(inside[1:], AFFINE), tmp_path / "fov.nii.gz")
+    with pytest.raises(InputError, match=r"fov.nii.gz: has shape \(7, 9, 7\), but the prediction has \(8, 9, 7\)"):
+        evaluate_cases([cases["within"][0]], Given(found), CaseReport(CLASSES, 1.0), CLASSES)
 
 
 def test_what_cannot_be_measured(entry):

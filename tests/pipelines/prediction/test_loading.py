@@ -23,7 +23,9 @@ from pipelines.prediction.loading import (
     stride_overlap,
 )
 from pipelines.trust.fingerprint import bundle_sha256
+from tests.pipelines.export.multi_task_run import make_multi_task_run
 from tests.pipelines.export.softmax_run import make_softmax_run
+from tests.pipelines.prediction.dropout_run import with_dropout
 from transforms.io.input_error import InputError
 
 CPU = InferenceSettings()
@@ -217,6 +219,40 @@ def test_damaged_bundles_are_refused(smoke_run, tmp_path, spoil, message):
     spoil(bundle)
     with pytest.raises(InputError, match=message):
         load_predictor(bundle, CPU)
+
+
+def test_dropout_in_inference(smoke_run, entry, plain, tmp_path):
+    """Of a network with dropout, the same at every call, with the entropy of the mean beside it."""
+    run = with_dropout(smoke_run.run, tmp_path / "run")
+    np.testing.assert_array_equal(probabilities(run, entry), plain)
+    predictor, facts = load_predictor(run, InferenceSettings(dropout_samples=2))
+    found = predictor.predict_probabilities(entry).numpy()
+    assert np.abs(found - plain).max() > 1e-3
+    np.testing.assert_array_equal(predictor.predict_probabilities(entry).numpy(), found)
+    assert np.abs(probabilities(run, entry, dropout_samples=3) - found).max() > 1e-4
+    assert facts.settings["dropout_samples"] == 2
+    prediction = predictor.predict(entry)
+    shares = np.clip(found, 0, 1)
+    terms = np.where(shares > 0, shares * np.log2(np.where(shares > 0, shares, 1)), 0)
+    np.testing.assert_allclose(prediction.uncertainty, -terms.sum(0), atol=1e-4)
+    assert prediction.uncertainty.shape == prediction.labels.shape
+    assert load_predictor(run, CPU)[0].predict(entry).uncertainty is None
+
+
+def test_dropout_that_is_not_there(smoke_run, tmp_path):
+    with pytest.raises(InputError, match="--dropout-samples: the network of .*bundle cannot draw dropout: an exported"):
+        load_predictor(smoke_run.bundle, InferenceSettings(dropout_samples=2))
+    run = make_multi_task_run(smoke_run.run, tmp_path / "run", dropout=0.0)
+    with pytest.raises(InputError, match="--dropout-samples: the network of .*run cannot draw dropout: it has none"):
+        load_predictor(run, InferenceSettings(dropout_samples=2))
+
+
+def test_a_head_that_is_not_there(smoke_run, tmp_path):
+    heads = {"vessel": {"kind": "mask", "out_channels": 1}, "sdf": {"kind": "distance", "out_channels": 1}}
+    run = make_multi_task_run(smoke_run.run, tmp_path / "run", heads=heads)
+    assert load_predictor(run, InferenceSettings(head="mask"))[1].settings["head"] == "mask"
+    with pytest.raises(InputError, match="--head: the network of .*run has vessel, mask, not level_set"):
+        load_predictor(run, InferenceSettings(head="level_set"))
 
 
 def test_settings_that_do_not_fit(smoke_run, tmp_path):

@@ -31,6 +31,7 @@ MEANINGS = {
     "--stride 18 18 4": {"stride": (18, 18, 4)},
     "--window-weights constant": {"window_mode": "constant"},
     "--flips 0 2": {"flips": (0, 2)},
+    "--dropout-samples 8": {"dropout_samples": 8},
     "--head level_set --flips 1 --overlap 0.5": {"head": "level_set", "flips": (1,), "overlap": 0.5},
 }
 
@@ -50,6 +51,7 @@ REFUSED = {
     "--flips 0 0": "--flips: takes each of the axes",
     "--flips 3": "--flips: takes each of the axes",
     "--flips -1": "--flips: takes each of the axes",
+    "--dropout-samples 0": "--dropout-samples: must be at least 1, got 0",
     "--trust 0123": "--trust: takes the SHA-256 of a bundle, 64 hexadecimal digits, got 0123",
     f"--trust {'g' * 64}": "--trust: takes the SHA-256",
     "--device tpu": "--device: must be auto, cpu, cuda",

@@ -131,6 +131,23 @@ def test_probabilities_on_the_grid_of_the_file_decide(tmp_path):
     np.testing.assert_array_equal(swapped > 0, probabilities.as_tensor().argmax(0).numpy() == 0)
 
 
+def test_uncertainty_on_the_grid_of_the_file(tmp_path):
+    affine = turned(20, [1.2, 1.7, 2.0], (2, 0, 1), (1, -1, 1))
+    write_ball(tmp_path / "ball.nii.gz", affine, (24, 20, 18))
+    entry = {"image": str(tmp_path / "ball.nii.gz")}
+    telling = Predictor(Threshold(), *parts(), torch.device("cpu"), tells_uncertainty=True)
+    prediction = telling.predict(entry)
+    foreground = telling.predict_probabilities(entry)[1].numpy()
+    assert prediction.uncertainty.shape == (24, 20, 18)
+    assert prediction.uncertainty.dtype == np.float32
+    # One bit at a probability of a half, 0.8113 at a quarter, nothing where it is certain.
+    for low, high, between in ((0.45, 0.55, (0.99, 1)), (0.2, 0.3, (0.72, 0.89)), (0, 1e-6, (0, 1e-4))):
+        chosen = prediction.uncertainty[(low <= foreground) & (foreground <= high)]
+        assert chosen.size > 0
+        assert between[0] <= chosen.min() <= chosen.max() <= between[1]
+    assert predictor().predict(entry).uncertainty is None
+
+
 def test_the_level_set_is_brought_back_too(tmp_path):
     write_ball(tmp_path / "ball.nii.gz", *GRIDS["LPS"])
     entry = {"image": str(tmp_path / "ball.nii.gz")}
