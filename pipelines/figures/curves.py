@@ -32,12 +32,15 @@ class _Panel:
     logarithmic: bool = False
     marked: bool = False
     smoothed: bool = False
+    least: int = 1  # columns, without which it is left out
 
 
 _PANELS = (
     _Panel("losses", ("loss",), logarithmic=True, smoothed=True),
     _Panel("validation Dice", ("val_",), marked=True),
     _Panel("weight of consistency", ("consistency_weight",)),
+    _Panel("weights of the tasks", ("weight_",), least=2),
+    _Panel("noise of the tasks (standard deviation)", ("sigma_",)),
     _Panel("learning rate", ("learning_rate", "lr"), logarithmic=True),
 )
 
@@ -59,7 +62,7 @@ def read_columns(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def draw_curves(columns: Columns, *, dark: bool = False) -> Figure | None:
-    """Draw losses, validation Dice, the weight of consistency and the learning rate over iterations.
+    """Draw losses, validation Dice, the weights of consistency and of the tasks and the learning rate over iterations.
 
     Args:
         columns: as ``read_columns`` gives them. A column without a finite value is left out, and so is one that is 0
@@ -69,7 +72,7 @@ def draw_curves(columns: Columns, *, dark: bool = False) -> Figure | None:
     Returns:
         The figure, with a transparent page; None when there is nothing to draw.
     """
-    shown = [(panel, found) for panel in _PANELS if (found := _series(columns, panel))]
+    shown = [(panel, found) for panel in _PANELS if len(found := _series(columns, panel)) >= panel.least]
     if not shown:
         return None
     ink, colours = ("#c9d1d9", DARK_COLOURS) if dark else ("#3a4149", COLOURS)
@@ -118,7 +121,8 @@ def _series(columns: Columns, panel: _Panel) -> list[tuple[str, np.ndarray, np.n
 
 
 def _line(axis: Axes, panel: _Panel, name: str, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
-    label = name.removeprefix("loss_").removeprefix("val_").replace("_", " ")
+    prefix = next((prefix for prefix in ("loss_", "val_", "weight_", "sigma_") if name.startswith(prefix)), "")
+    label = name.removeprefix(prefix).replace("_", " ")
     if panel.smoothed and len(values) >= 40:
         axis.plot(steps, values, color=colour, linewidth=0.7, alpha=0.3)
         axis.plot(steps, _smoothed(values), color=colour, linewidth=1.5, label="total" if name == "loss" else label)

@@ -54,6 +54,18 @@ def test_absent_terms_take_no_room() -> None:
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["losses"]
 
 
+def test_weights_of_several_tasks_are_drawn_and_that_of_one_is_not() -> None:
+    steps = np.arange(1.0, 4)
+    columns = {"iteration": steps, "weight_mask": np.array([1.0, 1.1, 1.2]), "sigma_mask": np.array([1.0, 0.9, 0.8])}
+    figure = draw_curves({**columns, "weight_distance": np.array([0.0, 2.0, 3.0])})
+    assert figure is not None
+    weights, noise = figure.axes
+    assert weights.get_title(loc="left") == "weights of the tasks"
+    assert [line.get_label() for line in weights.lines] == ["mask", "distance"]
+    assert [line.get_label() for line in noise.lines] == ["mask"]
+    assert draw_curves({"iteration": steps, "weight_mask": np.ones(3)}) is None
+
+
 def test_long_losses_are_smoothed_without_shift() -> None:
     steps = np.arange(1.0, 601)
     noise = np.random.default_rng(0).normal(0, 0.2, 600)
