@@ -25,17 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.trainings import (
-    Training,
-    add_training_arguments,
-    metric_cell,
-    read_scores,
-    run_all,
-    settings_words,
-)
+from benchmarks.trainings import add_training_arguments, metric_cell
 from pipelines.console import run_command, say
 from pipelines.data.dataset import read_dataset
 from pipelines.data.raters import rater_labels
+from pipelines.runs.trainings import Training, read_scores, run_all, settings_words
 from transforms.io.atomic import write_json_atomic
 from transforms.io.input_error import InputError
 

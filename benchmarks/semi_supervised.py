@@ -18,17 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.trainings import (
-    METRICS,
-    Training,
-    add_training_arguments,
-    metric_cell,
-    read_record,
-    read_scores,
-    run_all,
-    settings_words,
-)
+from benchmarks.trainings import METRICS, add_training_arguments, metric_cell
 from pipelines.console import run_command, say
+from pipelines.runs.trainings import Training, read_record, read_scores, run_all, settings_words
 
 METHODS = ("supervised", "mean_teacher", "dtc")
 

@@ -231,3 +231,5 @@ def quiet_monai() -> None:
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+        # Undoing an orientation in 2D, MONAI names three axes itself and then warns of the third.
+        warnings.filterwarnings("ignore", message="axcodes .* length is smaller", module="monai")

@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "data_parameter_trainer": ["DataParameterTrainer"],
         "dual_task_trainer": ["DualTaskTrainer"],
+        "multi_task_trainer": ["MultiTaskTrainer"],
     },
 )

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from pipelines.workflow import (
     BUNDLES,
@@ -14,6 +16,7 @@ from pipelines.workflow import (
     config_files,
     find_bundle,
     parse_overrides,
+    quiet_monai,
     refuse_shadowed_packages,
     run_stage,
 )
@@ -107,3 +110,20 @@ def test_a_stage_runs_with_its_overrides(tmp_path: Path) -> None:
     file.write_text(json.dumps({"word": "one", "run": [write]}))
     run_stage([file], {"word": "two"}, "train")
     assert (tmp_path / "said").read_text() == "two"
+
+
+def test_an_orientation_that_is_undone_in_2d_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from monai.data import MetaTensor
+    from monai.transforms import Orientation
+
+    orientation = Orientation("RA", labels=None)
+    turned = orientation(MetaTensor(torch.zeros(1, 4, 5), affine=torch.diag(torch.tensor([-1.0, 1, 1, 1]))))
+    monkeypatch.setattr(sys, "warnoptions", [])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        orientation.inverse(turned.clone())
+        assert "axcodes" in str(told[0].message)
+        told.clear()
+        quiet_monai()
+        orientation.inverse(turned)
+    assert not told

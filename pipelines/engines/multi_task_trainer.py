@@ -1,0 +1,133 @@
+"""Training one network with several heads at once: each head has its loss, and a rule adds the losses up."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipelines.data.seeds import derive_seed
+from pipelines.engines.resumable_trainer import DROPOUT_STREAM, ResumableTrainer, refuse_single_values
+from pipelines.keys import Keys
+
+# The masks of a head of this name are the labels; any other head is compared with what has the head's own name.
+TARGETS = {"mask": Keys.LABEL.value}
+
+
+class MultiTaskTrainer(ResumableTrainer):
+    """Train a network whose heads have names.
+
+    One iteration minimises ``combination({name: losses[name](output[name], target of name)})``: with learned
+    uncertainties (Kendall et al., CVPR 2018), with the ratio of the last epoch's losses, with fixed weights, or of one
+    head alone. What the combination learns is trained by the same optimizer, best in a parameter group with a learning
+    rate of its own; what it gathers over an epoch is closed at the epoch's last iteration, before a checkpoint is
+    written, so that a resumed run weights as one that was not interrupted.
+
+    All randomness of an iteration (dropout) is seeded from the seed and the iteration's number.
+
+    Args:
+        device: where to compute.
+        max_epochs: number of epochs.
+        epoch_length: iterations in an epoch; the combination's ``end_epoch`` is called at the end of each.
+        iterations: when to stop; at most ``max_epochs * epoch_length``.
+        train_data_loader: gives batches with ``image`` (B, C, ...), the heads' targets, and perhaps ``fov``
+            (B, 1, ...): where it is, only voxels above 0 are learnt from.
+        network: gives a dictionary of tensors by head, at least those of ``losses``.
+        optimizer: of the parameters of ``network`` and ``combination``.
+        losses: by head; each of (prediction, target), and of (prediction, target, mask) where its ``forward`` has a
+            parameter ``mask``. One without is given the values within the field of view alone, (N,) each.
+        combination: adds up the losses; on ``device``.
+        targets: key of the batch that a head is compared with; by default ``label`` for ``mask`` and the head's own
+            name for every other.
+        precision: ``float32``, ``bf16`` or ``fp16`` (the losses are computed in float32 always).
+        max_gradient_norm: gradients of the network are scaled down to this norm; None for no limit.
+        channels_last: keep tensors channels-last in memory, which convolutions on CPUs and tensor cores like better.
+        seed: the user's seed.
+        train_handlers: MONAI / Ignite handlers.
+
+    Raises:
+        InputError: in training, when the loss is no longer a finite number, or batch norm has a single value.
+        KeyError: in training, when a batch lacks a target, or the network a head.
+        ValueError: for no loss at all, or an unknown ``precision``.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        max_epochs: int,
+        epoch_length: int,
+        iterations: int,
+        train_data_loader: Iterable[Any],
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        losses: Mapping[str, nn.Module],
+        combination: nn.Module,
+        targets: Mapping[str, str] | None = None,
+        precision: str = "float32",
+        max_gradient_norm: float | None = None,
+        channels_last: bool = False,
+        seed: int = 0,
+        train_handlers: Sequence[Any] | None = None,
+    ) -> None:
+        if not losses:
+            raise ValueError("losses must have at least one head.")
+        super().__init__(
+            device, max_epochs, epoch_length, iterations, train_data_loader, precision, channels_last, train_handlers
+        )
+        self.network = network
+        self.optimizer = optimizer
+        self.losses = {name: loss.to(device) for name, loss in losses.items()}
+        self.combination = combination
+        self.targets = {name: (TARGETS if targets is None else targets).get(name, name) for name in losses}
+        self.takes_mask = {name: "mask" in inspect.signature(loss.forward).parameters for name, loss in losses.items()}
+        self.max_gradient_norm = max_gradient_norm
+        self.seed = seed
+
+    def _iteration(self, engine: MultiTaskTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
+        iteration = engine.state.iteration - 1
+        torch.manual_seed(derive_seed(self.seed, DROPOUT_STREAM, iteration, engine.state.rank))
+        self.network.train()
+        self.combination.train()
+        image = self._to_device(batchdata[Keys.IMAGE.value])
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast(), refuse_single_values():
+            output = self.network(image)
+        found = self._losses(output, batchdata)
+        terms: dict[str, Any] = {"loss": self.combination(found)}
+        terms |= {f"loss_{name}": value for name, value in found.items()} | self._told_weights()
+        self.refuse_non_finite(terms["loss"])
+        self.gradient_scaler.scale(terms["loss"]).backward()
+        if self.max_gradient_norm is not None:
+            self.gradient_scaler.unscale_(self.optimizer)
+            terms["gradient_norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_gradient_norm)
+        self.gradient_scaler.step(self.optimizer)
+        self.gradient_scaler.update()
+        if (iteration + 1) % int(engine.state.epoch_length or self.iterations) == 0:
+            self.combination.end_epoch()  # type: ignore[operator]
+        return {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in terms.items()}
+
+    def _losses(self, output: Mapping[str, torch.Tensor], batchdata: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        fov = self._to_device(batchdata[Keys.FOV.value]) if Keys.FOV.value in batchdata else None
+        found = {}
+        for name, loss in self.losses.items():
+            prediction = output[name].float()
+            target = self._to_device(batchdata[self.targets[name]])
+            if fov is None:
+                found[name] = loss(prediction, target)
+            elif self.takes_mask[name]:
+                found[name] = loss(prediction, target, fov)
+            else:
+                inside = (fov > 0).expand_as(prediction)
+                # The mean over nothing would be no number.
+                found[name] = loss(prediction[inside], target[inside]) if inside.any() else prediction.sum() * 0
+        return found
+
+    def _told_weights(self) -> dict[str, float]:
+        """What each task counts at this iteration and, where they are learnt, the standard deviations behind it."""
+        told = {f"weight_{name}": value for name, value in self.combination.weights().items()}  # type: ignore[operator]
+        if hasattr(self.combination, "sigmas"):
+            told |= {f"sigma_{name}": value for name, value in self.combination.sigmas().items()}  # type: ignore[operator]
+        return told
