@@ -107,7 +107,13 @@ def test_every_dependency_is_pinned():
 def test_every_import_is_a_declared_dependency():
     from tests.test_layering import OURS, imported_names, parse, sources
 
-    provided = {"ignite": "pytorch-ignite", "PIL": "pillow", "yaml": "pyyaml", "cc3d": "connected-components-3d"}
+    provided = {
+        "ignite": "pytorch-ignite",
+        "PIL": "pillow",
+        "yaml": "pyyaml",
+        "cc3d": "connected-components-3d",
+        "skimage": "scikit-image",
+    }
     declared = requirements(settings()["options"]["install_requires"])
     # What an option needs that few ask for; without it, that option says what to install.
     declared |= requirements(settings()["options.extras_require"]["onnx"])
