@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from monai.networks.layers.factories import Conv, Pool
@@ -105,3 +105,27 @@ def dense_head(spatial_dims: int, in_channels: int, spec: HeadSpec) -> nn.Sequen
     if spec.minimum_subtracted:
         layers.append(MinimumSubtracted(spatial_dims))
     return nn.Sequential(*layers)
+
+
+# Of regression heads, whose targets are small: the width with which they begin, beside that of He et al.
+REGRESSION_WIDTH = 0.1
+
+
+@torch.no_grad()
+def begin_undecided(head: nn.Sequential, spec: HeadSpec) -> None:
+    """Let a head of :func:`dense_head` begin near its bias whatever is drawn.
+
+    Features behind a norm and a ReLU are never negative and have one mean. Where nearly all weights of a mask's head
+    have one sign, a logit can hardly cross zero, and a class that is rare drives the few others over in the first
+    iterations: the head then takes hundreds to come back, or never does. Weights that add up to nothing have both
+    signs. A regression that begins with large values would at first train the encoder for it alone.
+
+    Args:
+        head: with weights drawn already.
+        spec: what it is.
+    """
+    weight = cast(torch.Tensor, head[0].weight)
+    if weight.shape[1] > 1:
+        weight -= weight.mean(dim=1, keepdim=True)
+    if spec.kind != MASK:
+        weight *= REGRESSION_WIDTH

@@ -10,7 +10,14 @@ from monai.networks.layers.factories import Conv, Pool
 from torch import nn
 
 from networks.blocks.attention_gate import AttentionGate, Norm, Ungated
-from networks.blocks.task_heads import CLASSIFICATION, ClassificationHead, HeadSpec, dense_head, read_heads
+from networks.blocks.task_heads import (
+    CLASSIFICATION,
+    ClassificationHead,
+    HeadSpec,
+    begin_undecided,
+    dense_head,
+    read_heads,
+)
 from networks.layers.padding import crop_back, pad_to_divisor
 from networks.nets.dual_task_vnet import ConvStage
 
@@ -97,7 +104,8 @@ class MultiTaskUNet(nn.Module):
     that are no multiple of ``2 ** depth`` are padded with zeros, and the outputs cropped back.
 
     Weights begin as He et al. have it (normal, fan-in) and biases at zero, each module drawing on from the last: in the
-    published code every module is drawn from the same seed, so that its decoders begin alike.
+    published code every module is drawn from the same seed, so that its decoders begin alike. Heads begin undecided
+    (:func:`networks.blocks.task_heads.begin_undecided`), which the published code leaves to the seed.
 
     Reference: Ronneberger et al., *U-Net: convolutional networks for biomedical image segmentation*, MICCAI 2015;
     He et al., *Delving deep into rectifiers*, ICCV 2015. The two-decoder form is that of canxkoz/OCTA-Segmentation.
@@ -175,6 +183,8 @@ class MultiTaskUNet(nn.Module):
             }
         )
         self.apply(_initialise)
+        for name in dense:
+            begin_undecided(self.dense_heads[name], specs[name])
 
     @classmethod
     def published(cls, variant: str = "multi_task_32") -> MultiTaskUNet:

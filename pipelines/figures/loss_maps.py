@@ -126,6 +126,8 @@ def draw_maps(
     high, wide = case.label.shape
     inches = 1.5 * high / wide
     figure = Figure(figsize=(1.5 * columns + 2.4, inches * len(rows) + 0.9), facecolor="white", layout="constrained")
+    # Pictures keep their proportions, which the layout does not know when it makes room for the names of the losses.
+    figure.get_layout_engine().set(rect=(0.02, 0, 0.98, 1))
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (text, found) in enumerate(rows.items()):
         for axis, moment in zip(axes[line], found, strict=True):

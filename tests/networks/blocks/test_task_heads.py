@@ -10,6 +10,7 @@ from networks.blocks.task_heads import (
     ClassificationHead,
     HeadSpec,
     MinimumSubtracted,
+    begin_undecided,
     dense_head,
     read_heads,
 )
@@ -78,3 +79,31 @@ def test_classification_by_hand(dims):
     features = torch.randn(4, 3, *[6, 5, 2][:dims])
     means = features.flatten(2).mean(dim=2)
     torch.testing.assert_close(head(features), means @ head.linear.weight.T + head.linear.bias)
+
+
+@pytest.mark.parametrize("kind", ["mask", "distance", "level_set"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_heads_begin_undecided(dims, kind):
+    """Features of one mean give the bias on average, though nearly all weights were drawn above zero."""
+    spec = HeadSpec(kind, 2)
+    head = dense_head(dims, 8, spec)
+    drawn = torch.tensor([0.5, 0.4, 0.7, 0.9, 0.2, -0.6, 0.1, 0.1])
+    with torch.no_grad():
+        head[0].weight.copy_(drawn.view(1, 8, *[1] * dims).expand_as(head[0].weight))
+    begin_undecided(head, spec)
+    width = 1.0 if kind == "mask" else 0.1
+    expected = (drawn - 0.2875) * width
+    for weight in head[0].weight.detach().flatten(1):
+        torch.testing.assert_close(weight, expected)
+    head[0].bias.data.fill_(0.3)
+    features = torch.full((1, 8, *[4] * dims), 0.4)
+    plain = head[0](features)
+    torch.testing.assert_close(plain, torch.full_like(plain, 0.3))
+
+
+def test_a_head_of_one_feature_is_left_its_weight():
+    head = dense_head(2, 1, HeadSpec("mask", 1))
+    before = head[0].weight.detach().clone()
+    begin_undecided(head, HeadSpec("mask", 1))
+    assert torch.equal(head[0].weight, before)
+    assert head[0].weight.abs().sum() > 0
