@@ -170,7 +170,11 @@ def _segmenter(args: argparse.Namespace) -> tuple[Segmenter | None, ModelFacts |
     """Load the network; nothing when there are masks already."""
     options = vars(args)
     if "predictions" in options:
-        given = [name for name in ("head", "overlap", "stride", "window_weights", "flips", "dropout_samples", "trust") if name in options]
+        given = [
+            name
+            for name in ("head", "overlap", "stride", "window_weights", "flips", "dropout_samples", "trust")
+            if name in options
+        ]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}", "is for networks and does nothing for finished masks")
         return None, None

@@ -44,7 +44,7 @@ def settings_words(args: argparse.Namespace) -> list[str]:
 
 
 def run_all(trainings: Sequence[Training], jobs: int, *, anew: bool = False) -> None:
-    """Run those that are not finished, ``jobs`` side by side, each with its share of the cores.
+    """Run those that are not finished, ``jobs`` side by side, each with its share of the cores (or ``OMP_NUM_THREADS``, if that is less).
 
     One that was stopped goes on from its last checkpoint. When one of them fails, or this process is interrupted, those
     that are running are told to save their state and stop.
@@ -64,7 +64,7 @@ def run_all(trainings: Sequence[Training], jobs: int, *, anew: bool = False) -> 
         if not anew:
             _refuse_other_settings(training)
         training.folder.parent.mkdir(parents=True, exist_ok=True)
-    crew = _Crew(max(1, len(os.sched_getaffinity(0)) // jobs), anew)
+    crew = _Crew(_threads(jobs), anew)
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(crew.run, training) for training in trainings]
         try:
@@ -74,6 +74,13 @@ def run_all(trainings: Sequence[Training], jobs: int, *, anew: bool = False) -> 
             pool.shutdown(wait=False, cancel_futures=True)
             crew.stop()
             raise
+
+
+def _threads(jobs: int) -> int:
+    """Give each training its share of the cores, and no more than the user allows: others may need the rest."""
+    share = max(1, len(os.sched_getaffinity(0)) // jobs)
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(allowed)) if allowed.isdecimal() and int(allowed) > 0 else share
 
 
 class _Crew:

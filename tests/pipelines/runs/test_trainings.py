@@ -16,7 +16,7 @@ from transforms.io.input_error import InputError
 
 # Writes what a run leaves; stops before it has finished when there is a file of that name; fails when told to.
 STAND_IN = """
-import json, sys, time
+import json, os, sys, time
 from pathlib import Path
 
 words = sys.argv[1:]
@@ -27,7 +27,7 @@ if "fail" in words:
 finished = None if "half" in words and "--resume" not in words else "now"
 old = json.loads((run / "run.json").read_text()) if "--resume" in words else {}
 (run / "config.yaml").write_text("{}")
-(run / "run.json").write_text(json.dumps({"command": old.get("command", sys.argv), "finished": finished}))
+(run / "run.json").write_text(json.dumps({"command": old.get("command", sys.argv), "finished": finished, "threads": os.environ["OMP_NUM_THREADS"]}))
 if "slow" in words:
     time.sleep(60)
 sys.exit(143 if finished is None else 0)
@@ -57,6 +57,14 @@ def test_each_is_done_once(plan, capsys) -> None:
     assert [(each.folder / "run.json").stat().st_mtime_ns for each in both] == before
     run_all(both[:1], jobs=1, anew=True)
     assert (both[0].folder / "run.json").stat().st_mtime_ns > before[0]
+
+
+@pytest.mark.parametrize(("allowed", "threads"), [("1", "1"), ("64", "4"), ("", "4"), ("0", "4"), ("2,1", "4")])
+def test_each_takes_its_share_of_the_cores_but_no_more_than_the_user_allows(plan, monkeypatch, allowed, threads):
+    monkeypatch.setattr(trainings.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    run_all([plan("single_0")], jobs=2)
+    assert record(plan("single_0"))["threads"] == threads
 
 
 def test_one_that_was_stopped_goes_on(plan, capsys) -> None:
