@@ -44,7 +44,9 @@ def settings_words(args: argparse.Namespace) -> list[str]:
 
 
 def run_all(trainings: Sequence[Training], jobs: int, *, anew: bool = False) -> None:
-    """Run those that are not finished, ``jobs`` side by side, each with its share of the cores (or ``OMP_NUM_THREADS``, if that is less).
+    """Run those that are not finished, ``jobs`` side by side, each with its share of the cores.
+
+    Where ``OMP_NUM_THREADS`` is less than that share, each takes as many threads as it says.
 
     One that was stopped goes on from its last checkpoint. When one of them fails, or this process is interrupted, those
     that are running are told to save their state and stop.

@@ -27,7 +27,9 @@ if "fail" in words:
 finished = None if "half" in words and "--resume" not in words else "now"
 old = json.loads((run / "run.json").read_text()) if "--resume" in words else {}
 (run / "config.yaml").write_text("{}")
-(run / "run.json").write_text(json.dumps({"command": old.get("command", sys.argv), "finished": finished, "threads": os.environ["OMP_NUM_THREADS"]}))
+threads = os.environ["OMP_NUM_THREADS"]
+told = {"command": old.get("command", sys.argv), "finished": finished, "threads": threads}
+(run / "run.json").write_text(json.dumps(told))
 if "slow" in words:
     time.sleep(60)
 sys.exit(143 if finished is None else 0)
