@@ -143,7 +143,7 @@ def test_a_training_concludes_with_a_bundle_that_passes_its_checks(cohorts, tmp_
     from pipelines.export.bundle_checks import check_files, check_weights
 
     run = tmp_path / "run"
-    settings = {**SHORT, "image_size": "[32, 32]"}
+    settings = {**SHORT, "image_size": "[32, 32]", "patch_size": "[32, 32]"}
     assert train(command_line(cohorts[name], run, "--bundle", name, settings=settings), conclude=True) == 0
     with quiet():
         report = check_files(run / "bundle")
