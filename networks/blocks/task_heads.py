@@ -112,7 +112,7 @@ REGRESSION_WIDTH = 0.1
 
 
 @torch.no_grad()
-def begin_undecided(head: nn.Sequential, spec: HeadSpec) -> None:
+def begin_undecided(head: nn.Module, spec: HeadSpec) -> None:
     """Let a head of :func:`dense_head` begin near its bias whatever is drawn.
 
     Features behind a norm and a ReLU are never negative and have one mean. Where nearly all weights of a mask's head
@@ -124,7 +124,7 @@ def begin_undecided(head: nn.Sequential, spec: HeadSpec) -> None:
         head: with weights drawn already.
         spec: what it is.
     """
-    weight = cast(torch.Tensor, head[0].weight)
+    weight = cast(torch.Tensor, head.get_submodule("0").weight)
     if weight.shape[1] > 1:
         weight -= weight.mean(dim=1, keepdim=True)
     if spec.kind != MASK:

@@ -20,6 +20,7 @@ from pipelines.export.inference_config import inference_config
 from pipelines.export.metadata import bundle_metadata
 from pipelines.export.metadata_rules import metadata_faults
 from pipelines.export.model_card import Evidence, model_card
+from pipelines.export.pictures import learnt_from_pictures
 from pipelines.export.training_config import LOGGING_CONF, multi_gpu_config, training_config
 from pipelines.export.weight_forms import (
     TORCHSCRIPT,
@@ -112,10 +113,11 @@ def export_run(
     trained = read_run(run, trusted)
     with _folder_that_appears_whole(output) as work:
         plain, network = plain_form(trained.predictor, trained.config["patch_size"]) or (None, None)
+        pictures = learnt_from_pictures(trained.record)
         configs = {
             "metadata.json": trained.metadata,
-            "inference.json": inference_config(trained.config, network),
-            "evaluate.json": evaluation_config(trained.config, network),
+            "inference.json": inference_config(trained.config, network, pictures=pictures),
+            "evaluate.json": evaluation_config(trained.config, network, pictures=pictures),
             "train.json": training_config(trained.config),
             "multi_gpu_train.json": multi_gpu_config(),
         }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.export.inference_config import inference_config
+from pipelines.export.pictures import picture_paths
 
 NSD_TOLERANCE_MM = 2.0
 # Of both masks, the voxel size of the label: MONAI's own handlers for distances know voxels only. A distance to or from
@@ -19,16 +20,18 @@ _NSD = (
     "$lambda pred, label: monai.metrics.compute_surface_dice(pred, label, "
     f"class_thresholds=[@tolerance_mm] * (pred.shape[1] - 1), {_SPACING})"
 )
-_DATALIST = (
+_DATALIST = (  # IMAGES stands for the expression of their paths
     "$[case for case in monai.data.load_decathlon_datalist(os.path.join(@dataset_dir, 'dataset.json'), "
     "data_list_key=@split) if 'label' in case] if os.path.isfile(os.path.join(@dataset_dir, 'dataset.json')) else "
     "[{'image': path, 'label': os.path.join(@dataset_dir, 'labels', os.path.basename(path))} "
-    "for path in sorted(glob.glob(os.path.join(@dataset_dir, 'images', '*.nii*')))]"
+    "for path in IMAGES]"
 )
 _PAIR = "$monai.handlers.from_engine(['pred', 'label'])"
 
 
-def evaluation_config(config: Mapping[str, Any], network: str | None = None) -> dict[str, Any]:
+def evaluation_config(
+    config: Mapping[str, Any], network: str | None = None, *, pictures: bool = False
+) -> dict[str, Any]:
     """Give ``configs/evaluate.json`` for a run's configuration: Dice, 95 % Hausdorff distance (mm) and surface Dice.
 
     A case is segmented as ``inference.json`` does it, on the grid of its image, and compared with the label file as it
@@ -39,18 +42,21 @@ def evaluation_config(config: Mapping[str, Any], network: str | None = None) -> 
     Args:
         config: the run's configuration.
         network: as for :func:`pipelines.export.inference_config.inference_config`.
+        pictures: as there.
     """
-    result = inference_config(config, network)
+    result = inference_config(config, network, pictures=pictures)
     for name in ("output_ext", "output_postfix"):
         del result[name]
     classes = int(config["num_classes"]) + 1
+    folder = "os.path.join(@dataset_dir, 'images')"
+    volumes = "sorted(glob.glob(os.path.join(@dataset_dir, 'images', '*.nii*')))"
     result |= {
         "label_key": "label",
         "dataset_dir": "/workspace/data",
         "split": "test",
         "output_dir": "$@bundle_root + '/eval'",
         "tolerance_mm": NSD_TOLERANCE_MM,
-        "datalist": _DATALIST,
+        "datalist": _DATALIST.replace("IMAGES", picture_paths(folder) if pictures else volumes),
     }
     # The label stays as it is stored: the prediction is brought back to its grid.
     load, channels, *others = result["preprocessing"]["transforms"]

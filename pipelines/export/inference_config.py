@@ -8,13 +8,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.export.pictures import MASK_SUFFIX, ROWS_FIRST, picture_paths
 from pipelines.prediction.class_predictor import head_of
 
 ALWAYS_SHOWN = ("in_channels", "num_classes", "patch_size", "overlap", "head")
 REFERENCE = re.compile(r"@(\w+)")
 
 
-def inference_config(config: Mapping[str, Any], network: str | None = None) -> dict[str, Any]:
+def inference_config(
+    config: Mapping[str, Any], network: str | None = None, *, pictures: bool = False
+) -> dict[str, Any]:
     """Give ``configs/inference.json`` for a run's configuration.
 
     Preprocessing, inferer and postprocessing are the run's own; the network that runs is the exported TorchScript file.
@@ -25,23 +28,25 @@ def inference_config(config: Mapping[str, Any], network: str | None = None) -> d
         config: the run's configuration.
         network: the expression that builds what ``models/model.pt`` fits, for tools that take ``network_def`` and the
             weights apart; without it ``network_def`` is the TorchScript file too.
+        pictures: for PNG, JPEG and TIFF; the masks are PNG then.
     """
     scripted = "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)"
     spacing = config["spacing_mm"]
     preprocessing = _for_images(config["preprocessing"], spacing)
-    preprocessing["transforms"][:1] = _loading(preprocessing["transforms"][0])
+    preprocessing["transforms"][:1] = _loading(preprocessing["transforms"][0], pictures)
+    images = picture_paths("@dataset_dir") if pictures else "sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))"
     return {
         "imports": ["$import glob", "$import os"],
         "bundle_root": ".",
         "image_key": "image",
         "dataset_dir": "/workspace/data/images",
         "output_dir": "$@bundle_root + '/eval'",
-        "output_ext": ".nii.gz",
+        "output_ext": MASK_SUFFIX if pictures else ".nii.gz",
         "output_postfix": "seg",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
         **_referred(config, preprocessing),
         "spacing_mm": spacing,
-        "datalist": "$[{'image': path} for path in sorted(glob.glob(os.path.join(@dataset_dir, '*.nii*')))]",
+        "datalist": f"$[{{'image': path}} for path in {images}]",
         "network_def": scripted if network is None else f"${network}",
         "network": "$@network_def.to(@device)" if network is None else scripted,
         "preprocessing": preprocessing,
@@ -87,7 +92,7 @@ def _referred(config: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> di
     return {name: told[name] for name in dict.fromkeys(names) if name not in ("preprocessing", "spacing_mm")}
 
 
-def _loading(load: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _loading(load: Mapping[str, Any], pictures: bool) -> list[dict[str, Any]]:
     """Give the first step in parts: MONAI's Deploy SDK leaves ``LoadImaged`` out and has only what follows, and MONAI
     Label puts a text under ``image_path``, which MONAI's ``Spacingd`` takes for metadata.
     """
@@ -96,6 +101,7 @@ def _loading(load: Mapping[str, Any]) -> list[dict[str, Any]]:
         reading,
         {"_target_": "EnsureChannelFirstd", "keys": "image"},
         {"_target_": "DeleteItemsd", "keys": "image_path"},
+        *([copy.deepcopy(ROWS_FIRST)] if pictures else []),
     ]
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.prediction.loading import InferenceSettings, load_predictor
+from pipelines.data.phantom_files import png_bytes
+from pipelines.export.pictures import MASK_SUFFIX, learnt_from_pictures
+from pipelines.prediction.loading import InferenceSettings, load_predictor, read_record
 from transforms.io.atomic import atomic_path
 from transforms.io.nifti_file import encode_nifti
 from transforms.io.volume import read_volume
@@ -126,13 +128,13 @@ def compare_with_stock(run: Path, bundle: Path, trusted: Collection[str] = ()) -
     predictor, facts = load_predictor(run, InferenceSettings(device=torch.device("cpu")), trusted)
     with tempfile.TemporaryDirectory() as folder:
         images, masks = Path(folder, "images"), Path(folder, "masks")
-        files = [images / f"proof_{channel:04d}.nii.gz" for channel in range(facts.in_channels)]
-        for channel, file in enumerate(files):
-            _write_image(file, facts.config, facts.spatial_dims, channel)
-        names = [str(file) for file in files]
+        if learnt_from_pictures(read_record(run)):
+            names = [str(_write_picture(images, facts.config, facts.in_channels))]
+        else:
+            names = [str(_write_image(images, facts.config, channel)) for channel in range(facts.in_channels)]
         ours = predictor.predict({"image": names[0] if len(names) == 1 else names}).labels
-        run_stock(bundle, images, masks, facts.in_channels)
-        found = sorted(masks.glob("*.nii.gz"))
+        run_stock(bundle, images, masks, len(names))
+        found = sorted(masks.glob("*.nii.gz")) or sorted(masks.glob(f"*{MASK_SUFFIX}"))
         if len(found) != 1:
             raise RuntimeError(f"the exported bundle left {len(found)} masks for one image")
         theirs = read_volume(found[0]).array
@@ -141,15 +143,32 @@ def compare_with_stock(run: Path, bundle: Path, trusted: Collection[str] = ()) -
     return MaskComparison(int(np.count_nonzero(theirs != ours)), ours.size, int(np.count_nonzero(ours)))
 
 
-def _write_image(path: Path, config: Mapping[str, Any], dims: int, seed: int) -> None:
-    """Write blobs and noise on an oblique grid with turned axes, a little larger than one window."""
+def _blobs(shape: tuple[int, ...], seed: int) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
-    step = np.array([0.9 * spacing for spacing in config["spacing_mm"]])
-    shape = tuple(int(np.ceil((side + 4) / 0.9)) for side in config["patch_size"])
     random = np.random.default_rng(seed)
     image = gaussian_filter(random.normal(size=shape), 4.0)
-    image = 300 * image / image.std() + random.normal(0, 30, shape)
+    return 300 * image / image.std() + random.normal(0, 30, shape)
+
+
+def _write_picture(folder: Path, config: Mapping[str, Any], channels: int) -> Path:
+    """Write blobs and noise as a grey or coloured picture, in whose grid an image of one window is, and not square."""
+    spacing, window = np.array(config["spacing_mm"]), np.array(config["patch_size"])
+    columns, rows = (int(side) for side in np.ceil((window[::-1] + (4, 12)) * spacing[::-1]))
+    image = np.stack([_blobs((columns, rows), channel) for channel in range(channels)], axis=-1)
+    grey = np.clip(128 + image / 8, 0, 255).astype(np.uint8)
+    path = folder / "proof.png"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png_bytes(grey[..., 0] if channels == 1 else grey))
+    return path
+
+
+def _write_image(folder: Path, config: Mapping[str, Any], channel: int) -> Path:
+    """Write blobs and noise on an oblique grid with turned axes, a little larger than one window."""
+    step = np.array([0.9 * spacing for spacing in config["spacing_mm"]])
+    dims = len(step)
+    image = _blobs(tuple(int(np.ceil((side + 4) / 0.9)) for side in config["patch_size"]), channel)
+    path = folder / f"proof_{channel:04d}.nii.gz"
     turn = np.deg2rad(8)
     affine = np.eye(4)
     affine[:2, :2] = [[-np.cos(turn), np.sin(turn)], [-np.sin(turn), -np.cos(turn)]]
@@ -157,3 +176,4 @@ def _write_image(path: Path, config: Mapping[str, Any], dims: int, seed: int) ->
     affine[:3, 3] = (20, -30, 40)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encode_nifti(image.astype(np.int16), affine, None, compress=True))
+    return path

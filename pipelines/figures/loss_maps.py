@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from pipelines.figures.study_charts import INK, labelled
@@ -125,9 +126,9 @@ def draw_maps(
     columns = len(next(iter(rows.values())))
     high, wide = case.label.shape
     inches = 1.5 * high / wide
-    figure = Figure(figsize=(1.5 * columns + 2.4, inches * len(rows) + 0.9), facecolor="white", layout="constrained")
     # Pictures keep their proportions, which the layout does not know when it makes room for the names of the losses.
-    figure.get_layout_engine().set(rect=(0.02, 0, 0.98, 1))
+    layout = ConstrainedLayoutEngine(rect=(0.02, 0, 0.98, 1))
+    figure = Figure(figsize=(1.5 * columns + 2.4, inches * len(rows) + 0.9), facecolor="white", layout=layout)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (text, found) in enumerate(rows.items()):
         for axis, moment in zip(axes[line], found, strict=True):

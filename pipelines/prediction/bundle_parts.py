@@ -16,18 +16,33 @@ from pipelines.trust.weights import check_finite, load_state
 from transforms.io.input_error import InputError
 
 READER = "transforms.io.volume_reader.VolumeReader"
+PICTURE_AXES = "transforms.io.columns_first.ColumnsFirstd"
 WEIGHTS_FILE = Path("models", "model.pt")
 
 
 def with_our_reader(node: Any) -> Any:
-    """Give a configuration whose ``LoadImaged`` takes our reader.
+    """Give a configuration whose ``LoadImaged`` takes our reader, and what follows it pictures as MONAI's gives them.
 
     It reads every format, and refuses damaged files that MONAI's readers take.
     """
     if isinstance(node, dict):
         changed = {name: with_our_reader(value) for name, value in node.items()}
         return {**changed, "reader": READER} if target_of(node).startswith("LoadImage") else changed
-    return [with_our_reader(value) for value in node] if isinstance(node, list) else node
+    if not isinstance(node, list):
+        return node
+    steps = [with_our_reader(value) for value in node]
+    place = next((number for number, step in enumerate(steps, start=1) if _gives_channels_first(step)), None)
+    if place is not None:
+        keys = steps[place - 1]["keys"]
+        steps.insert(place, {"_target_": PICTURE_AXES, "keys": keys, "allow_missing_keys": True})
+    return steps
+
+
+def _gives_channels_first(step: Any) -> bool:
+    if not isinstance(step, dict) or "keys" not in step:
+        return False
+    name = target_of(step)
+    return name == "EnsureChannelFirstd" or (name == "LoadImaged" and step.get("ensure_channel_first") is True)
 
 
 def class_names(metadata: Mapping[str, Any], bundle: Path) -> dict[int, str]:

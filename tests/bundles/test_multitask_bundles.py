@@ -141,6 +141,8 @@ def test_beyond_a_small_image_there_is_no_vessel_of_distance_zero(cohorts, tmp_p
 def test_a_training_concludes_with_a_bundle_that_passes_its_checks(cohorts, tmp_path, name):
     """Images are resized on the way in and masks on the way out, which an exported bundle does with MONAI alone."""
     from pipelines.export.bundle_checks import check_files, check_weights
+    from pipelines.export.stock_run import compare_with_stock
+    from pipelines.prediction.loading import InferenceSettings, load_predictor
 
     run = tmp_path / "run"
     settings = {**SHORT, "image_size": "[32, 32]", "patch_size": "[32, 32]"}
@@ -150,5 +152,14 @@ def test_a_training_concludes_with_a_bundle_that_passes_its_checks(cohorts, tmp_
         check_weights(run / "bundle", report)
     assert [str(finding.refusal()) for finding in report.faults] == []
     content = json.loads((run / "bundle" / "configs" / "inference.json").read_text())
+    with quiet():
+        found = compare_with_stock(run, run / "bundle")
+    assert found.differing == 0
+    assert 0 < found.foreground < found.voxels
+    picture = {"image": str(next((cohorts[name] / "images").glob("*.png")))}
+    with quiet():
+        predictors = [load_predictor(source, InferenceSettings())[0] for source in (run, run / "bundle")]
+        masks = [predictor.predict(picture).labels for predictor in predictors]
+    np.testing.assert_array_equal(*masks)
     (resize,) = [step for step in content["preprocessing"]["transforms"] if step["_target_"] == "Resized"]
     assert (resize["keys"], resize["mode"]) == ("image", "bilinear")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import glob
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -66,6 +69,26 @@ def test_the_pipeline_of_the_run(config, exported):
     assert exported["inferer"] == config["inferer"]
     assert exported["postprocessing"]["transforms"][:-1] == config["postprocessing"]["transforms"]
     assert exported["postprocessing"]["transforms"][-1]["_target_"] == "SaveImaged"
+
+
+def test_pictures(config, tmp_path):
+    """Rows first, as the network has learnt them; all pictures of a folder, and masks that are pictures too."""
+    plain, exported = inference_config(config), inference_config(config, pictures=True)
+    steps = exported["preprocessing"]["transforms"]
+    turned = {"_target_": "Transposed", "keys": "image", "indices": [0, 2, 1]}
+    assert [step for step in steps if step not in plain["preprocessing"]["transforms"]] == [turned]
+    assert [step["_target_"] for step in steps[:4]] == [
+        "LoadImaged",
+        "EnsureChannelFirstd",
+        "DeleteItemsd",
+        "Transposed",
+    ]
+    assert (plain["output_ext"], exported["output_ext"]) == (".nii.gz", ".png")
+    for name in ("b.png", "a.JPG", "c.tif", "d.nii.gz", "notes.txt"):
+        (tmp_path / name).touch()
+    expression = exported["datalist"].removeprefix("$").replace("@dataset_dir", repr(str(tmp_path)))
+    found = eval(expression, {"glob": glob, "os": os})
+    assert [Path(case["image"]).name for case in found] == ["a.JPG", "b.png", "c.tif"]
 
 
 @pytest.mark.parametrize(("spacing", "codes"), [([1.0, 1.0], "RA"), ([1.0, 1.0, 2.0], "RAS")])

@@ -16,6 +16,7 @@ from monai.transforms import Activationsd, AsDiscreted, Compose, Invertd, Normal
 
 from pipelines.data.dataset import read_dataset
 from pipelines.prediction.bundle_parts import (
+    PICTURE_AXES,
     READER,
     ActivatedInferer,
     class_names,
@@ -97,6 +98,20 @@ def test_every_reader_becomes_ours():
     first, second, third = with_our_reader(config)["a"]
     assert first["reader"] == second["reader"] == READER
     assert third == {"b": 1}
+
+
+@pytest.mark.parametrize(
+    ("steps", "place"),
+    [
+        ([{"_target_": "LoadImaged", "keys": ["image"], "ensure_channel_first": True}, {"_target_": "Resized"}], 1),
+        ([{"_target_": "LoadImaged", "keys": ["image"]}, {"_target_": "EnsureChannelFirstd", "keys": ["image"]}], 2),
+    ],
+)
+def test_pictures_come_as_monai_reads_them(steps, place):
+    given = with_our_reader({"preprocessing": {"_target_": "Compose", "transforms": steps}})
+    transforms = given["preprocessing"]["transforms"]
+    assert transforms[place] == {"_target_": PICTURE_AXES, "keys": ["image"], "allow_missing_keys": True}
+    assert len(transforms) == len(steps) + 1
 
 
 @pytest.mark.parametrize(
