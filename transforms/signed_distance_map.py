@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.transforms.utils import check_non_lazy_pending_ops
-from monai.utils import TransformBackends, convert_data_type, convert_to_dst_type, ensure_tuple
-from numpy import ndarray
+from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple
 
 from transforms.euclidean_distance import DistanceMode, check_settings, signed_distance
+from transforms.label_distance import affine_spacing, labels_of, thread_count
 
 
 class SignedDistanceMap(Transform):
@@ -75,28 +73,13 @@ class SignedDistanceMap(Transform):
                 positive and finite.
         """
         check_non_lazy_pending_ops(img, name="SignedDistanceMap", raise_error=True)
-        if img.ndim not in (3, 4) or img.shape[0] != 1:
-            raise ValueError(f"a label map must have shape (1, H, W[, D]), got {tuple(img.shape)}.")
-        label = cast(ndarray, convert_data_type(img, ndarray)[0])[0]
-        spacing = self.spacing
-        if spacing is None and self.mode == "metric" and isinstance(img, MetaTensor):
-            spacing = _affine_spacing(img)
+        label = labels_of(img)
+        spacing = affine_spacing(img) if self.spacing is None and self.mode == "metric" else self.spacing
+        threads = thread_count(self.threads)
         distances = signed_distance(
-            label, self.num_classes, self.mode, spacing, self.max_distance, self.normalize, self._thread_count()
+            label, self.num_classes, self.mode, spacing, self.max_distance, self.normalize, threads
         )
         return convert_to_dst_type(distances, dst=img, dtype=distances.dtype)[0]
-
-    def _thread_count(self) -> int:
-        """A loader has a worker per processor already, so threads inside workers would only compete."""
-        if self.threads == 0 and torch.utils.data.get_worker_info() is not None:
-            return 1
-        return self.threads
-
-
-def _affine_spacing(img: MetaTensor) -> tuple[float, ...]:
-    """Lengths of the affine's columns that belong to the spatial axes of ``img``, in mm."""
-    columns = img.affine[:-1, : img.ndim - 1]
-    return tuple(torch.linalg.vector_norm(columns.double(), dim=0).tolist())
 
 
 class SignedDistanceMapd(MapTransform):

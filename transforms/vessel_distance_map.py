@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.transforms.utils import check_non_lazy_pending_ops
-from monai.utils import TransformBackends, convert_data_type, convert_to_dst_type, ensure_tuple
-from numpy import ndarray
+from monai.utils import TransformBackends, convert_to_dst_type, ensure_tuple
 
 from transforms.euclidean_distance import Normalization, check_unsigned_settings, unsigned_distance
+from transforms.label_distance import affine_spacing, labels_of, thread_count
 
 
 class VesselDistanceMap(Transform):
@@ -75,18 +73,10 @@ class VesselDistanceMap(Transform):
                 positive and finite.
         """
         check_non_lazy_pending_ops(img, name="VesselDistanceMap", raise_error=True)
-        if img.ndim not in (3, 4) or img.shape[0] != 1:
-            raise ValueError(f"a label map must have shape (1, H, W[, D]), got {tuple(img.shape)}.")
-        label = cast(ndarray, convert_data_type(img, ndarray)[0])[0]
-        spacing = self.spacing
-        if spacing is None and isinstance(img, MetaTensor):
-            columns = img.affine[:-1, : img.ndim - 1].double()
-            spacing = tuple(torch.linalg.vector_norm(columns, dim=0).tolist())
-        # A loader has a worker per processor already, so threads inside workers would only compete.
-        alone = self.threads == 0 and torch.utils.data.get_worker_info() is not None
-        distances = unsigned_distance(
-            label, self.num_classes, self.normalize, spacing, self.max_distance, 1 if alone else self.threads
-        )
+        label = labels_of(img)
+        spacing = affine_spacing(img) if self.spacing is None else self.spacing
+        threads = thread_count(self.threads)
+        distances = unsigned_distance(label, self.num_classes, self.normalize, spacing, self.max_distance, threads)
         return convert_to_dst_type(distances, dst=img, dtype=distances.dtype)[0]
 
 
