@@ -22,6 +22,8 @@ from transforms.io.atomic import atomic_path
 PAIRS = (("#56B4E9", "#E69F00"), ("#009E73", "#CC79A7"), ("#F0E442", "#D55E00"))
 SINGLES = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 PAGE, INK = "#0b0d10", "#d5dae1"
+# Brightness of red, green and blue (ITU-R BT.601).
+_LUMINANCE = (0.299, 0.587, 0.114)
 _WIDTH_INCHES, _HIGHEST_INCHES, _LEGEND_INCHES, _TITLE_INCHES, _BAR_INCHES = 10.0, 5.0, 0.34, 0.26, 0.62
 
 
@@ -74,6 +76,7 @@ def draw_case(
     spacing_mm: Sequence[float] | None = None,
     affine: ArrayLike | None = None,
     window: tuple[float, float] | None = None,
+    is_picture: bool = False,
 ) -> Figure:
     """Draw a case.
 
@@ -89,6 +92,8 @@ def draw_case(
         affine: (4, 4) voxel index to NIfTI world millimetres. With it a volume is shown as radiologists do, the
             patient's right at the left, with the directions written at the edges, whatever way the file stores it.
         window: signal shown black and white; by default the 1st and 99th percentile around what is segmented.
+        is_picture: the parts are those of a PNG, JPEG or TIFF: 2D, rows before columns, measured in pixels. Of three
+            channels the brightness is shown.
 
     Returns:
         A figure without ties to any global state.
@@ -96,7 +101,7 @@ def draw_case(
     Raises:
         ValueError: when the shapes do not fit.
     """
-    case = _prepared(image, reference, prediction, level_set, spacing_mm, affine)
+    case = _prepared(image, reference, prediction, level_set, spacing_mm, affine, is_picture)
     planes = choose_planes(case.segmented, case.spacing_mm, case.oriented, case.flipped)
     rows = 1 if case.level_set is None else 2
     figure, axes = _page(planes, rows)
@@ -108,7 +113,8 @@ def draw_case(
             if part is not None:
                 for value, pair in enumerate(strokes, start=1):
                     _outline(axis, plane.cut(part) == value, pair[side], halo=case.reference is None or side == 0)
-        _annotate(axis, plane, known=affine is not None or spacing_mm is not None, first=plane is planes[0])
+        known = is_picture or affine is not None or spacing_mm is not None
+        _annotate(axis, plane, unit="pixels" if is_picture else "mm", with_bar=known and plane is planes[0])
     if case.level_set is not None:
         _level_set_row(figure, axes[1], planes, case.level_set, case.reference)
     _legend(figure, case, class_names, strokes)
@@ -134,6 +140,7 @@ def _prepared(
     level_set: ArrayLike | None,
     spacing_mm: Sequence[float] | None,
     affine: ArrayLike | None,
+    is_picture: bool,
 ) -> _Case:
     """Check the parts' shapes, drop their channels and turn them to the page's orientation."""
     shown = np.asarray(image)
@@ -141,7 +148,8 @@ def _prepared(
     axes = shown.ndim - 1 if _has_channels(shown, [*labels, level_set], spacing_mm, affine) else shown.ndim
     if axes not in (2, 3):
         raise ValueError(f"A case has 2 or 3 spatial axes, got an image of shape {shown.shape}.")
-    shown = shown[0] if shown.ndim > axes else shown
+    if shown.ndim > axes:
+        shown = np.tensordot(_LUMINANCE, shown, 1) if is_picture and len(shown) == 3 else shown[0]
     surface = None if level_set is None else np.asarray(level_set)
     if surface is not None and surface.ndim > axes:
         surface = surface.min(axis=0)
@@ -153,6 +161,8 @@ def _prepared(
     for part in parts:
         if part is not None and part.shape != shown.shape:
             raise ValueError(f"The parts of a case must have one shape, got {part.shape} beside {shown.shape}.")
+    if is_picture:
+        parts = [None if part is None else part.T for part in parts]
     oriented = affine is not None and axes == 3
     flipped: tuple[bool, ...] = (False,) * 3
     if affine is not None and oriented:
@@ -247,7 +257,7 @@ def _outline(axis: Axes, mask: Array, stroke: _Stroke, halo: bool = True) -> Non
     axis.set_ylim(mask.shape[0] - 0.5, -0.5)
 
 
-def _annotate(axis: Axes, plane: Plane, known: bool, first: bool) -> None:
+def _annotate(axis: Axes, plane: Plane, unit: str, with_bar: bool) -> None:
     """Title, directions and, once a row, a bar of a round length."""
     dark = [withStroke(linewidth=2, foreground="#000000c0")]
     if plane.title:
@@ -255,7 +265,7 @@ def _annotate(axis: Axes, plane: Plane, known: bool, first: bool) -> None:
     places = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"), (0.5, 0.98, "center", "top"))
     for letter, (x, y, across, along) in zip(plane.letters, (*places, (0.5, 0.02, "center", "bottom")), strict=False):
         axis.text(x, y, letter, color=INK, fontsize=8, ha=across, va=along, transform=axis.transAxes, path_effects=dark)
-    if first and known:
+    if with_bar:
         wide = plane.size_mm[0]
         length = max((size for size in (0.5, 1, 2, 5, 10, 20, 50, 100) if size <= wide / 3), default=wide / 3)
         share = length / wide
@@ -266,7 +276,7 @@ def _annotate(axis: Axes, plane: Plane, known: bool, first: bool) -> None:
         axis.text(
             0.03,
             0.05,
-            f"{length:g} mm",
+            f"{length:g} {unit}",
             color=INK,
             fontsize=7.5,
             va="bottom",

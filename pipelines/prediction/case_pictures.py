@@ -11,7 +11,7 @@ from pipelines.keys import Keys
 from pipelines.prediction.evaluation import first_image
 from pipelines.prediction.segmenter import Segmenter
 from transforms.io.atomic import atomic_path
-from transforms.io.volume import read_volume
+from transforms.io.volume import format_of, read_volume
 
 if TYPE_CHECKING:
     from pipelines.figures.report import Picture
@@ -46,7 +46,8 @@ def case_pictures(
     pictures = []
     for role, case_id in progress(picked.items(), "drawing", total=len(picked)):
         entry = by_id[case_id]
-        image = read_volume(first_image(entry))
+        file = first_image(entry)
+        image = read_volume(file)
         png = case_png(
             image.array,
             reference=read_volume(entry[Keys.LABEL.value]).array,
@@ -55,6 +56,7 @@ def case_pictures(
             class_names=class_names,
             spacing_mm=image.spacing,
             affine=image.affine,
+            is_picture=format_of(file) == "raster",
         )
         with atomic_path(folder / f"{role}_{case_id}.png") as temporary:
             temporary.write_bytes(png)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipelines.figures.overlays import PAIRS, case_png, contour_strokes, draw_case, write_case_picture
+from pipelines.figures.planes import choose_planes
 from pipelines.figures.png import png_bytes
 
 IMAGE = np.tile(np.linspace(0, 100, 60, dtype=np.float32)[:, None], (1, 50))
@@ -197,3 +198,18 @@ def test_no_global_plotting_state() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a_picture_stands_upright_and_is_measured_in_pixels(channels: int) -> None:
+    grey = np.arange(40 * 60, dtype=np.float32).reshape(40, 60)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[2:9, 45:58] = 1
+    image = np.stack([grey, 0 * grey, 2 * grey]) if channels else grey
+    figure = draw_case(image, prediction=mask, spacing_mm=(1.0, 1.0), affine=np.eye(4), is_picture=True)
+    (axis,) = figure.axes
+    (shown,) = axis.get_images()
+    factor = 0.299 + 2 * 0.114 if channels else 1.0
+    window = choose_planes(mask.T > 0, (1.0, 1.0), oriented=False)[0].window
+    np.testing.assert_allclose(shown.get_array(), factor * grey[window[1], window[0]], rtol=1e-5)
+    assert [text.get_text() for text in axis.texts if text.get_text()] == ["5 pixels"]
