@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
+import multiprocessing
 import os
 import re
 import sys
@@ -113,11 +114,10 @@ def run_stage(files: Sequence[Path], overrides: Mapping[str, Any], workflow_type
             workflow.initialize()
             workflow.run()
             workflow.finalize()
-        except InputError:
-            raise
-        except Exception as fault:
-            refusal = _refusal_behind(fault)
-            if refusal is not None:
+        except BaseException as fault:
+            _end_workers()
+            refusal = None if isinstance(fault, InputError) else _refusal_behind(fault)
+            if isinstance(fault, Exception) and refusal is not None:
                 raise refusal from fault
             raise
 
@@ -193,6 +193,13 @@ def _node(content: Any, path: Sequence[str]) -> Any:
     return content
 
 
+def _end_workers() -> None:
+    """End the processes that prepare batches: deaf to SIGTERM, they would keep Python from ever ending."""
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+
+
 def _refusal_behind(fault: BaseException) -> InputError | None:
     """Find what the user can mend behind an exception that is none of ours, or that MONAI has wrapped in its own."""
     chain: list[BaseException] = []
@@ -203,7 +210,9 @@ def _refusal_behind(fault: BaseException) -> InputError | None:
     for link in chain:
         if isinstance(link, InputError):
             return link
-        if "DataLoader worker" in str(link):
+        # With a number it is the process that has died; without one, torch tells where an exception comes from.
+        # Torch may also find no connection to the process before it has noticed that it is gone.
+        if "DataLoader worker (pid" in str(link) or isinstance(link, ConnectionError):
             return InputError("workers", _dead_worker(str(link)))
         if type(link).__name__ == "OutOfMemoryError":
             return InputError("device", "its memory is not enough; try a smaller --set patch_size=... or batch")

@@ -33,8 +33,8 @@ class MultiTaskTrainer(ResumableTrainer):
         max_epochs: number of epochs.
         epoch_length: iterations in an epoch; the combination's ``end_epoch`` is called at the end of each.
         iterations: when to stop; at most ``max_epochs * epoch_length``.
-        train_data_loader: gives batches with ``image`` (B, C, ...), the heads' targets, and perhaps ``fov``
-            (B, 1, ...): where it is, only voxels above 0 are learnt from.
+        train_data_loader: gives batches with ``image`` (B, C, ...), the heads' targets, and perhaps the field of view,
+            ``fov`` (B, 1, ...).
         network: gives a dictionary of tensors by head, at least those of ``losses``.
         optimizer: of the parameters of ``network`` and ``combination``.
         losses: by head; each of (prediction, target), and of (prediction, target, mask) where its ``forward`` has a
@@ -46,6 +46,8 @@ class MultiTaskTrainer(ResumableTrainer):
         max_gradient_norm: gradients of the network are scaled down to this norm; None for no limit.
         channels_last: keep tensors channels-last in memory, which convolutions on CPUs and tensor cores like better.
         seed: the user's seed.
+        inside_field: where a batch has a field of view, learn from what lies inside alone. What such a network says of
+            the rest of an image is anything.
         train_handlers: MONAI / Ignite handlers.
 
     Raises:
@@ -70,6 +72,7 @@ class MultiTaskTrainer(ResumableTrainer):
         max_gradient_norm: float | None = None,
         channels_last: bool = False,
         seed: int = 0,
+        inside_field: bool = True,
         train_handlers: Sequence[Any] | None = None,
     ) -> None:
         if not losses:
@@ -85,6 +88,7 @@ class MultiTaskTrainer(ResumableTrainer):
         self.takes_mask = {name: "mask" in inspect.signature(loss.forward).parameters for name, loss in losses.items()}
         self.max_gradient_norm = max_gradient_norm
         self.seed = seed
+        self.inside_field = inside_field
 
     def _iteration(self, engine: MultiTaskTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
         iteration = engine.state.iteration - 1
@@ -110,7 +114,8 @@ class MultiTaskTrainer(ResumableTrainer):
         return {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in terms.items()}
 
     def _losses(self, output: Mapping[str, torch.Tensor], batchdata: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        fov = self._to_device(batchdata[Keys.FOV.value]) if Keys.FOV.value in batchdata else None
+        bounded = self.inside_field and Keys.FOV.value in batchdata
+        fov = self._to_device(batchdata[Keys.FOV.value]) if bounded else None
         found = {}
         for name, loss in self.losses.items():
             prediction = output[name].float()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -127,3 +129,69 @@ def test_an_orientation_that_is_undone_in_2d_warns_of_nothing(monkeypatch: pytes
         quiet_monai()
         orientation.inverse(turned)
     assert not told
+
+
+FAILING = """
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from pipelines.workflow import run_stage
+from transforms.io.input_error import InputError
+
+
+class Fails(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index > 1:
+            raise {fault}
+        return torch.zeros(1)
+
+
+def loop(loader):
+    for _ in loader:
+        pass
+
+
+run_stage([Path(sys.argv[1])], {{}}, "train")
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("KeyError('fov')", "KeyError: Caught KeyError in DataLoader worker process 0."),
+        (
+            "__import__('transforms.io.input_error').io.input_error.InputError('a.png', 'is damaged')",
+            "a.png: is damaged",
+        ),
+        ("SystemExit(os.kill(os.getpid(), 9))", "workers: a process that prepares batches has died"),
+    ],
+)
+def test_a_fault_in_a_process_that_prepares_batches_is_told_and_ends_the_run(
+    tmp_path: Path, fault: str, told: str
+) -> None:
+    """Such a process is deaf to SIGTERM, with which Python would end it before it ends itself."""
+    (tmp_path / "failing.py").write_text(FAILING.format(fault=fault))
+    file = tmp_path / "configs" / "train.yaml"
+    file.parent.mkdir()
+    loader = {
+        "_target_": "torch.utils.data.DataLoader",
+        "dataset": {"_target_": "__main__.Fails"},
+        "num_workers": 1,
+        "worker_init_fn": {
+            "_target_": "pipelines.data.drawn_dataset.leave_signals_to_parent",
+            "_mode_": "callable",
+        },
+    }
+    run = [{"_target_": "__main__.loop", "loader": "@loader"}]
+    file.write_text(json.dumps({"loader": loader, "initialize": [], "run": run}))
+    command = [sys.executable, str(tmp_path / "failing.py"), str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(BUNDLES.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert told in done.stderr, done.stderr
+    assert done.returncode == 1

@@ -185,6 +185,16 @@ def test_only_the_field_of_view_counts() -> None:
     assert whole["loss_mask"].item() != found[0]["loss_mask"].item()
 
 
+def test_all_of_the_image_counts_where_the_field_of_view_is_no_bound() -> None:
+    half = torch.zeros(2, 1, 8, 8)
+    half[..., :4] = 1
+    found = [
+        terms(trainer(Heads(), Ratio(), 1, train_data_loader=[data], inside_field=False))["loss_mask"].item()
+        for data in (batch(), batch(fov=half))
+    ]
+    assert found[0] == found[1]
+
+
 def test_a_batch_outside_the_field_of_view_teaches_nothing() -> None:
     network = Heads()
     before = [value.clone() for value in network.parameters()]
