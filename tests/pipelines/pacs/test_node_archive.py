@@ -17,7 +17,8 @@ from tests.pipelines.pacs.fake_node import FIND, VERIFICATION, FakeNode, fake_no
 from tests.pipelines.pacs.small_series import ACCESSION, DESCRIPTION, MADE, PRIVATE, make_series
 from transforms.io.input_error import InputError
 
-QUICK = Patience(connect_s=1, answer_s=1, total_s=8, attempts=2, pause_s=0.01)
+# Long enough for a machine that does something else too.
+QUICK = Patience(connect_s=5, answer_s=4, total_s=20, attempts=2, pause_s=0.01)
 
 
 def _open(node: FakeNode, patience: Patience = QUICK, move: bool = False) -> NodeArchive:

@@ -17,7 +17,8 @@ from tests.pipelines.pacs.fake_node import GET, LABEL_MAP, FakeNode, fake_node
 from tests.pipelines.pacs.small_series import make_instance, make_series
 from transforms.io.input_error import InputError
 
-QUICK = Patience(connect_s=1, answer_s=1, total_s=5, attempts=1)
+# Long enough for a machine that does something else too.
+QUICK = Patience(connect_s=5, answer_s=4, total_s=15, attempts=1)
 
 
 def _retrieval(node: FakeNode) -> Retrieval:
