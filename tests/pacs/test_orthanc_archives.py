@@ -191,7 +191,7 @@ def test_a_server_that_hangs_is_told(orthanc, tmp_path, way):
 def test_killed_while_storing_nothing_is_lost(orthanc, way):
     """However far it came: what is said to be stored is there, and a repeat stores the rest."""
     series = make_series(60, side=64)
-    archive = _open(orthanc, way, Patience(connect_s=1, answer_s=2, total_s=20, attempts=1))
+    archive = _open(orthanc, way, Patience(connect_s=5, answer_s=6, total_s=40, attempts=1))
 
     def kill() -> None:
         end = time.monotonic() + 10
@@ -220,7 +220,7 @@ def test_killed_while_storing_nothing_is_lost(orthanc, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_while_fetching_nothing_is_left(orthanc, tmp_path, way):
     series = make_series(60, side=64)
-    archive = _open(orthanc, way, Patience(connect_s=1, answer_s=2, total_s=20, attempts=1))
+    archive = _open(orthanc, way, Patience(connect_s=5, answer_s=6, total_s=40, attempts=1))
     archive.store(series)
     (found,) = archive.find_series(SeriesQuery(series_uid=series[0].SeriesInstanceUID))
 
