@@ -8,7 +8,9 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,8 +118,9 @@ def run_stage(files: Sequence[Path], overrides: Mapping[str, Any], workflow_type
             workflow.finalize()
         except BaseException as fault:
             _end_workers()
-            refusal = None if isinstance(fault, InputError) else _refusal_behind(fault)
-            if isinstance(fault, Exception) and refusal is not None:
+            is_told = isinstance(fault, InputError) or not isinstance(fault, Exception)
+            refusal = None if is_told else _refusal_behind(fault)
+            if refusal is not None:
                 raise refusal from fault
             raise
 
@@ -195,9 +198,14 @@ def _node(content: Any, path: Sequence[str]) -> Any:
 
 def _end_workers() -> None:
     """End the processes that prepare batches: deaf to SIGTERM, they would keep Python from ever ending."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # Torch's handler would take these ends for faults, and raise its own in place of what is being told.
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main_thread else None
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
+    if in_main_thread:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def _refusal_behind(fault: BaseException) -> InputError | None:
@@ -210,6 +218,10 @@ def _refusal_behind(fault: BaseException) -> InputError | None:
     for link in chain:
         if isinstance(link, InputError):
             return link
+        # Torch can hand on the words of a refusal in such a process, but not the refusal.
+        refused = re.search(r"Caught InputError in DataLoader worker.*\bInputError: (.+?): (.+)", str(link), re.DOTALL)
+        if refused:
+            return InputError(refused.group(1), refused.group(2).strip())
         # With a number it is the process that has died; without one, torch tells where an exception comes from.
         # Torch may also find no connection to the process before it has noticed that it is gone.
         if "DataLoader worker (pid" in str(link) or isinstance(link, ConnectionError):

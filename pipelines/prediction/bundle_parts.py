@@ -32,7 +32,8 @@ def with_our_reader(node: Any) -> Any:
         return node
     steps = [with_our_reader(value) for value in node]
     place = next((number for number, step in enumerate(steps, start=1) if _gives_channels_first(step)), None)
-    if place is not None:
+    # Who names our reader has learnt from what it gives.
+    if place is not None and not any(isinstance(step, dict) and step.get("reader") == READER for step in node):
         keys = steps[place - 1]["keys"]
         steps.insert(place, {"_target_": PICTURE_AXES, "keys": keys, "allow_missing_keys": True})
     return steps

@@ -18,7 +18,7 @@ class ColumnsFirstd(Transposed):
     else stays as it is. ``Invertd`` takes it back.
 
     Args:
-        keys: images (C, H, W[, D]) with metadata, which tell the file.
+        keys: images (C, H, W[, D]), whose metadata tell the file.
         allow_missing_keys: leave out those that are not there.
     """
 
@@ -30,9 +30,8 @@ class ColumnsFirstd(Transposed):
         result = dict(data)
         for key in self.key_iterator(result):
             image = result[key]
-            names = image.meta[ImageMetaKey.FILENAME_OR_OBJ]
-            first = names if isinstance(names, str) else names[0]
-            order = [0, 2, 1] if format_of(first) == "raster" else list(range(image.ndim))
+            is_picture = format_of(str(image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, ""))) == "raster"
+            order = [0, 2, 1] if is_picture else list(range(image.ndim))
             result[key] = Transpose(order)(image)
             self.push_transform(result, key, extra_info={"indices": order})
         return result

@@ -114,6 +114,11 @@ def test_pictures_come_as_monai_reads_them(steps, place):
     assert len(transforms) == len(steps) + 1
 
 
+def test_pictures_of_a_bundle_that_names_our_reader_stay_as_it_gives_them():
+    steps = [{"_target_": "LoadImaged", "keys": ["image"], "ensure_channel_first": True, "reader": READER}]
+    assert with_our_reader(steps) == steps
+
+
 @pytest.mark.parametrize(
     "metadata",
     [{}, {"network_data_format": []}, {"network_data_format": {"outputs": {"pred": {"channel_def": {"a": "b"}}}}}],
