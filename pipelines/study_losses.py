@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from pipelines.console import add_run_arguments, claim_output, command_parser, run_command, say
 from pipelines.data.cohort import checked_dataset
-from pipelines.data.splits import make_splits
+from pipelines.data.splits import VALIDATION_SHARE, cases_of_share, make_splits
 from pipelines.devices import check_device_name, resolve_device
 from pipelines.training_command import check_training_arguments
 from pipelines.workflow import check_ids, config_files, find_bundle, parse_overrides, quiet_monai, run_stage
@@ -68,7 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--iterations", type=int, metavar="N", help="length of each training; the bundle's by default")
     parser.add_argument("--every", type=int, metavar="N", help="iterations between two recorded moments")
     parser.add_argument(
-        "--validation", type=int, metavar="N", help="cases set aside to watch, when the data set lists none"
+        "--validation",
+        type=int,
+        metavar="N",
+        help="cases set aside to watch, where the data set lists none; a fifth of them by default",
     )
     parser.add_argument(
         "--reach", type=float, default=0.5, metavar="SHARE", help="share of the best final IoU that a loss must reach"
@@ -136,12 +139,19 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _from_data(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fit the study to the data set, and refuse one that is not sound before torch is loaded."""
+    """Fit the study to the data set (classes, channels), set a fifth of the cases aside to watch where nobody has said
+    how many, and refuse what is not sound before torch is loaded.
+    """
     dataset, report = checked_dataset(data)
-    for seed in args.seeds:
-        make_splits(dataset, None, args.validation, seed)
     first = next(iter(report.fingerprint["cases"].values()))
     found = {"label_classes": len(dataset.labels) - 1, "in_channels": first["channels"]}
+    if args.validation is None and "validation_cases" not in settings:
+        found["validation_cases"] = cases_of_share(dataset, VALIDATION_SHARE, args.seeds[0])
+    watched = args.validation or settings.get("validation_cases") or found.get("validation_cases")
+    if not watched and not dataset.validation:
+        raise InputError(data, "lists no validation case and has no labelled one to spare, by which losses are watched")
+    for seed in args.seeds:
+        make_splits(dataset, None, watched or None, seed)
     return {name: value for name, value in found.items() if name not in settings}
 
 

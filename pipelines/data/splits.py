@@ -14,6 +14,9 @@ from pipelines.data.dataset import Case, DataSet
 from transforms.io.atomic import write_json_atomic
 from transforms.io.input_error import InputError, InputErrors
 
+# Of the training cases, where the data set lists no validation cases.
+VALIDATION_SHARE = 0.2
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -95,6 +98,29 @@ def make_rater_splits(dataset: DataSet, validation: int | None, seed: int) -> Sp
     splits = Splits(tuple(keep), (), tuple(chosen), dataset.test)
     _refuse_shared_patients(splits)
     return splits
+
+
+def cases_of_share(dataset: DataSet, share: float, seed: int) -> int:
+    """Give how many of the labelled training cases to set aside for validation: about ``share`` of them, as many as
+    the draw of whole patients adds up to.
+
+    Returns:
+        0 where the data set lists validation cases of its own, or has not two labelled ones.
+
+    Raises:
+        InputError: when no part of the cases is made of whole patients.
+    """
+    labeled = sum(case.label is not None for case in dataset.training)
+    if dataset.validation or labeled < 2:
+        return 0
+    wanted = max(1, round(share * labeled))
+    for count in sorted(range(1, labeled), key=lambda count: (abs(count - wanted), count)):
+        try:
+            make_splits(dataset, None, count, seed)
+        except InputError:
+            continue
+        return count
+    raise InputError("--validation", "is needed: no part of the cases can be set aside by whole patients; 0 for none")
 
 
 def patient_faults(parts: dict[str, Iterable[Case]]) -> list[InputError]:

@@ -40,7 +40,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def command_line(data: Path, output: Path, *more: str) -> list[str]:
-    arguments = ["--data", str(data), "--output", str(output), "--device", "cpu", "--validation", "1", *more]
+    arguments = ["--data", str(data), "--output", str(output), "--device", "cpu", *more]
     return arguments + [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 
 

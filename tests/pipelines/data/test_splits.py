@@ -9,6 +9,7 @@ import pytest
 from pipelines.data.dataset import Case, DataSet
 from pipelines.data.splits import (
     Splits,
+    cases_of_share,
     make_rater_splits,
     make_splits,
     patient_faults,
@@ -184,3 +185,14 @@ def test_validation_cases_of_noisy_data_have_an_experts_label():
     assert [case.case_id for case in listed.validation] == ["case5"]
     with pytest.raises(InputError, match="the data set lists its own 1"):
         make_rater_splits(noisy(rated(0), validation=(rated(5),)), 2, 0)
+
+
+def test_a_share_is_made_of_whole_patients() -> None:
+    pairs = tuple(_case(f"p{number}", f"patient{number // 2}") for number in range(10))
+    assert cases_of_share(_dataset(training=pairs), 0.2, 0) == 2
+    assert cases_of_share(_dataset(training=pairs), 0.5, 0) == 4  # 5 are no whole patients
+    assert cases_of_share(_dataset(training=pairs, validation=(_case("v"),)), 0.2, 0) == 0
+    assert cases_of_share(_dataset(training=pairs[:1]), 0.2, 0) == 0
+    one = tuple(_case(f"p{number}", "patient") for number in range(4))
+    with pytest.raises(InputError, match="no part of the cases can be set aside by whole patients"):
+        cases_of_share(_dataset(training=one), 0.2, 0)
