@@ -1,9 +1,13 @@
-"""How far a network sees: the side of the image region that one output voxel depends on, measured by gradients."""
+"""How far a network sees: the side of the image region that one output voxel depends on.
+
+:func:`receptive_field` measures it by gradients, whatever the network; :func:`stage_fields` adds it up from the kernels
+of layers in a row.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +17,7 @@ from torch.nn import functional as F
 LARGEST_SIDE = 8192
 SMALL = 1e-3
 _OVER_IMAGE = (nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
+_COUNTED = (nn.modules.conv._ConvNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd)
 _NORMS_OVER_IMAGE = (nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
 
 
@@ -56,6 +61,63 @@ def receptive_field(network: nn.Module, spatial_dims: int, in_channels: int) -> 
             return ReceptiveField(side, whole_image)
         length *= 2
     raise ValueError(f"The receptive field is larger than {LARGEST_SIDE} voxels.")
+
+
+class Layer(NamedTuple):
+    """What a convolution or pooling does along one axis: the side of its kernel, its stride and its dilation."""
+
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+
+
+def layer_fields(layers: Iterable[Layer]) -> list[int]:
+    """Give the receptive field behind each of several layers in a row, voxels of the image.
+
+    ``RF_l = RF_(l - 1) + (k_l - 1) d_l s``, with s the product of the strides of all layers before.
+
+    Reference: Araujo et al., *Computing receptive fields of convolutional neural networks*, Distill 2019.
+    """
+    fields = []
+    field = step = 1
+    for layer in layers:
+        field += (layer.kernel - 1) * layer.dilation * step
+        step *= layer.stride
+        fields.append(field)
+    return fields
+
+
+def stage_fields(stages: Iterable[nn.Module]) -> list[int]:
+    """Give the receptive field at the end of each of several stages that follow each other, voxels of the image.
+
+    Convolutions and poolings count in the order in which they were registered, as if they were in a row: for parts
+    side by side, or with a way around them, this holds where the longest way leads through all of them.
+
+    Args:
+        stages: parts of a network, of which each reads what comes out of the one before. For an encoder that pools
+            between its stages, a pooling belongs to the stage behind it.
+
+    Raises:
+        ValueError: for a transposed convolution, which has no stride that could be counted so, and for layers that
+            differ from axis to axis.
+    """
+    layers: list[Layer] = []
+    ends = []
+    for stage in stages:
+        layers += [_layer(module) for module in stage.modules() if isinstance(module, _COUNTED)]
+        ends.append(len(layers))
+    fields = [1, *layer_fields(layers)]
+    return [fields[end] for end in ends]
+
+
+def _layer(module: Any) -> Layer:
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        raise ValueError("Transposed convolutions are not counted; measure the network in place of it.")
+    sides = (module.kernel_size, module.stride, getattr(module, "dilation", 1))
+    numbers = [set(side) if isinstance(side, tuple) else {side} for side in sides]
+    if any(len(found) != 1 for found in numbers):
+        raise ValueError(f"Layers must be the same along all axes, got {module}.")
+    return Layer(*(int(found.pop()) for found in numbers))
 
 
 def _make_transparent(probe: nn.Module) -> None:

@@ -22,6 +22,8 @@ from torch.nn.modules.loss import _Loss
 from networks.losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from networks.losses.centerline_dice import CenterlineDiceLoss
 from networks.losses.cross_entropy import CrossEntropyLoss
+from networks.losses.exponential_logarithmic import ExponentialLogarithmicLoss
+from networks.losses.exponential_logarithmic_dice import ExponentialLogarithmicDiceLoss
 from networks.losses.focal import FocalLoss
 from networks.losses.log_cosh_dice import LogCoshDiceLoss
 from networks.losses.mask import MaskLoss
@@ -75,6 +77,24 @@ def _dice_cldice(alpha: float = 0.5, iterations: int = 3, squared: bool = True) 
 def _dice_ce_recall(weight: float = 1.0, radius: int = 2, squared: bool = True) -> nn.Module:
     terms = [_dice(squared=squared), CrossEntropyLoss(), SkeletonRecallLoss(radius)]
     return SummedLoss(terms, [1.0, 1.0, weight])
+
+
+def _explog(
+    dice_weight: float = 0.8,
+    cross_entropy_weight: float = 0.2,
+    gamma: float = 0.3,
+    cross_entropy_gamma: float | None = None,
+    weights: Sequence[float] | None = None,
+    epsilon: float = 1e-5,
+) -> nn.Module:
+    gammas = (gamma, cross_entropy_gamma)
+    return ExponentialLogarithmicLoss(
+        dice_weight, cross_entropy_weight, *gammas, weights, epsilon, ignore_index=None, background_channel=False
+    )
+
+
+def _explog_dice(gamma: float = 0.5, epsilon: float = 1e-5) -> nn.Module:
+    return ExponentialLogarithmicDiceLoss(gamma, epsilon, ignore_index=None, background_channel=False)
 
 
 # Of a mask head: (input, target, mask), logits (B, K, ...) and labels (B, 1, ...).
@@ -135,6 +155,21 @@ LOSSES: dict[str, LossEntry] = {
         "Shit et al., CVPR 2021",
         "any vessels",
     ),
+    "explog": LossEntry(
+        _explog,
+        "`ExponentialLogarithmicLoss`",
+        "`0.8 explog_dice + 0.2 mean of w_y (-log p)^gamma`, `w_l = (sum(f) / f_l)^0.5` of the labels' frequencies; "
+        "gamma 0.3 in both",
+        "Wong et al., MICCAI 2018",
+        "structures of very different sizes",
+    ),
+    "explog_dice": LossEntry(
+        _explog_dice,
+        "`ExponentialLogarithmicDiceLoss`",
+        "mean of `(-log D)^gamma`, `D = 2 sum(p g) / (sum(p) + sum(g))`, over the classes of the batch",
+        "Wong et al., MICCAI 2018",
+        "`retinal_oedema`",
+    ),
     "focal": LossEntry(
         FocalLoss,
         "`FocalLoss`",
@@ -175,7 +210,20 @@ REGRESSION_LOSSES: dict[str, LossEntry] = {
 
 # What a bundle names by its class: class, formula, paper, where used.
 OTHERS: tuple[tuple[str, str, str, str], ...] = (
-    ("ClassWeightedLoss", "`ce` of networks with a background channel", "", "`train_staple`"),
+    ("ClassWeightedLoss", "`ce` of networks with a background channel", "", "`train_staple`, `retinal_oedema`"),
+    (
+        "BackgroundChannelLoss",
+        "any loss above, of networks with a background channel and labels to be ignored",
+        "",
+        "any such network",
+    ),
+    (
+        "ForegroundDiceLoss",
+        "`1 - 2 sum(p g) / (sum(p) + sum(g))`, mean over the classes of the batch; networks with a background channel",
+        "",
+        "`retinal_oedema`",
+    ),
+    ("PresenceLoss", "`bce` of each lesion kind, the mean over what is known", "", "`retinal_oedema`"),
     (
         "DataParameterLoss",
         "`ce` per sample times `sigmoid(s_b) / mean sigmoid(s)`, risk regularised",

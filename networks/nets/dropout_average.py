@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -10,6 +13,8 @@ from networks.layers.seeded_dropout import drawing_from, with_seeded_dropout
 
 class DropoutAverage(nn.Module):
     """Mean of a network's outputs over ``samples`` passes with dropout on and all else as in evaluation.
+
+    What a network detects (``detect`` and ``presence`` of :class:`networks.nets.SlicePredictor`) is averaged likewise.
 
     Each call draws from the same seed: what comes of an image depends on nothing that was seen before it, and nothing
     that others draw is touched.
@@ -37,11 +42,35 @@ class DropoutAverage(nn.Module):
         self.samples = samples
         self.seed = seed
 
+    @property
+    def axis(self) -> int:
+        """The axis of the slices in the network's images (B, C, H, W, D), of a network that has one."""
+        network: Any = self.network
+        return int(network.axis)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Average the network's output for ``x`` (B, C, H, W[, D])."""
-        generator = torch.Generator(device=x.device).manual_seed(self.seed)
+        (mean,) = self._mean(lambda: (self.network(x),), x.device)
+        return mean
+
+    def detect(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Average what the network's ``detect`` gives for images (B, C, H, W[, D]): probabilities (B, K + 1, H, W[, D])
+        and presence (B, P[, D]).
+        """
+        network: Any = self.network
+        probabilities, presence = self._mean(lambda: network.detect(x), x.device)
+        return probabilities, presence
+
+    def presence(self, x: torch.Tensor) -> torch.Tensor:
+        """Average what the network's ``presence`` gives for images (B, C, H, W[, D]): (B, P[, D])."""
+        network: Any = self.network
+        (mean,) = self._mean(lambda: (network.presence(x),), x.device)
+        return mean
+
+    def _mean(self, once: Callable[[], tuple[torch.Tensor, ...]], device: torch.device) -> tuple[torch.Tensor, ...]:
+        generator = torch.Generator(device=device).manual_seed(self.seed)
         with drawing_from(generator, self.dropouts):
-            total: torch.Tensor = self.network(x)
+            totals = once()
             for _ in range(self.samples - 1):
-                total = total + self.network(x)
-        return total / self.samples
+                totals = tuple(total + more for total, more in zip(totals, once(), strict=True))
+        return tuple(total / self.samples for total in totals)

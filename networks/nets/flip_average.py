@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,9 @@ from torch import nn
 
 class FlipAverage(nn.Module):
     """Mean of a network's outputs over all combinations of mirrored axes, each output mirrored back.
+
+    What a network detects (``detect`` and ``presence`` of :class:`networks.nets.SlicePredictor`) is averaged likewise;
+    where its slices were mirrored, their order is turned back.
 
     Args:
         network: gives one tensor (B, C, H, W[, D]) on the grid of its input.
@@ -32,3 +36,30 @@ class FlipAverage(nn.Module):
         for flip in self.flips[1:]:
             total = total + self.network(x.flip(flip)).flip(flip)
         return total / len(self.flips)
+
+    def detect(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Average what the network's ``detect`` gives for images (B, C, H, W[, D]): probabilities (B, K + 1, H, W[, D])
+        and presence (B, P[, D]).
+        """
+        network: Any = self.network
+        probabilities, presence = network.detect(x)
+        for flip in self.flips[1:]:
+            mirrored, found = network.detect(x.flip(flip))
+            probabilities = probabilities + mirrored.flip(flip)
+            presence = presence + self._in_order(found, flip)
+        return probabilities / len(self.flips), presence / len(self.flips)
+
+    def presence(self, x: torch.Tensor) -> torch.Tensor:
+        """Average what the network's ``presence`` gives for images (B, C, H, W[, D]): (B, P[, D])."""
+        network: Any = self.network
+        total: torch.Tensor = network.presence(x)
+        for flip in self.flips[1:]:
+            total = total + self._in_order(network.presence(x.flip(flip)), flip)
+        return total / len(self.flips)
+
+    def _in_order(self, presence: torch.Tensor, flip: Sequence[int]) -> torch.Tensor:
+        """Turn presence (B, P, D) back where the axis of the slices is among the mirrored ones."""
+        network: Any = self.network
+        if presence.dim() < 3 or network.axis not in flip:
+            return presence
+        return presence.flip([2])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from networks.nets import DualTaskVNet, LRASPPMobileNet, MultiTaskUNet
-from networks.receptive_field import ReceptiveField, receptive_field
+from networks.nets import DilatedUNetPlusPlus, DualTaskVNet, LRASPPMobileNet, MultiTaskUNet
+from networks.receptive_field import Layer, ReceptiveField, layer_fields, receptive_field, stage_fields
 
 
 def up(factor):
@@ -93,3 +93,69 @@ def test_nothing_to_measure():
         receptive_field(Cut(), 2, 1)
     with pytest.raises(ValueError, match="nothing of the image's size"):
         receptive_field(nn.AdaptiveAvgPool2d(1), 2, 1)
+
+
+# ---- added up from the kernels ---------------------------------------------------------------------------------------
+
+# The published table of the dilated U-Net++: after each level of the encoder, then with dilations (1, 2, 4) and with
+# (1, 2, 4, 8) at the deepest.
+PUBLISHED_FIELDS = [5, 14, 32, 68, 140]
+PUBLISHED_DILATED = {(1, 2, 4): 364, (1, 2, 4, 8): 620}
+
+
+class StagesUpTo(nn.Module):
+    """The encoder's first stages, brought back to the image's size voxel by voxel."""
+
+    def __init__(self, network, count):
+        super().__init__()
+        self.stages = nn.Sequential(*network.encoder_stages()[:count])
+
+    def forward(self, x):
+        return nn.functional.interpolate(self.stages(x), size=x.shape[2:])
+
+
+def test_layers_by_hand():
+    """3; then 4 more of dilation 2; a stride of 2 adds 1 and doubles the 2 of the last."""
+    assert layer_fields([Layer(3), Layer(3, dilation=2), Layer(2, stride=2), Layer(3)]) == [3, 7, 8, 12]
+    assert layer_fields([]) == []
+
+
+@pytest.mark.parametrize(("dilations", "field"), [((), None), *PUBLISHED_DILATED.items()])
+def test_the_published_table(dilations, field):
+    with torch.device("meta"):
+        network = DilatedUNetPlusPlus(2, 3, 4, dilations=dilations)
+    assert stage_fields(network.encoder_stages()) == PUBLISHED_FIELDS + ([] if field is None else [field])
+
+
+def test_the_table_is_what_gradients_measure():
+    network = DilatedUNetPlusPlus(2, 1, 2, filters=1, dilations=(1, 2, 4), norm=None)
+    table = stage_fields(network.encoder_stages())
+    assert (
+        [receptive_field(StagesUpTo(network, n), 2, 1).side for n in range(1, 7)] == table == [*PUBLISHED_FIELDS, 364]
+    )
+
+
+class Exit(nn.Module):
+    def __init__(self, network, name):
+        super().__init__()
+        self.network, self.name = network, name
+
+    def forward(self, x):
+        return self.network(x, [self.name])
+
+
+def test_a_shallower_exit_sees_less():
+    """Exit 1 by hand: the 5 voxels that its node's convolutions see come, by a transposed convolution of 4, from 4 of
+    half the resolution, each of which has a field of 14."""
+    network = DilatedUNetPlusPlus(2, 1, 2, filters=1, depth=2, dilations=(), norm=None)
+    sides = [receptive_field(Exit(network, name), 2, 1).side for name in ("mask_1", "mask_2")]
+    assert sides[0] == 14 + 3 * 2
+    assert sides[1] > sides[0]
+    assert receptive_field(network, 2, 1).side == sides[1]
+
+
+def test_layers_that_cannot_be_counted():
+    with pytest.raises(ValueError, match="Transposed convolutions are not counted"):
+        stage_fields([nn.ConvTranspose2d(1, 1, 2, 2)])
+    with pytest.raises(ValueError, match="must be the same along all axes"):
+        stage_fields([nn.Conv2d(1, 1, (3, 5))])

@@ -33,3 +33,38 @@ def test_the_loss_by_hand():
 def test_a_label_without_channel_is_refused():
     with pytest.raises(ValueError, match="target must have shape"):
         ClassWeightedLoss()(torch.zeros(1, 2, 3), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 5.0, 10.0, 20.0]])
+@pytest.mark.parametrize("size", [(5, 4), (5, 4, 3)])
+def test_ignored_voxels_as_in_torch(weights, size):
+    logits, label = torch.randn(2, 4, *size), torch.randint(0, 4, (2, 1, *size))
+    label[0, 0, :2] = 255
+    weight = None if weights is None else torch.tensor(weights)
+    expected = torch.nn.functional.cross_entropy(logits, label[:, 0], weight=weight, ignore_index=255)
+    assert ClassWeightedLoss(weights, 255)(logits, label.float()).item() == pytest.approx(expected.item(), rel=1e-5)
+    view = (label != 255).float()
+    assert ClassWeightedLoss(weights)(logits, label * view.long(), view).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
+def test_nothing_to_count_is_zero_with_a_gradient_of_zeros():
+    logits = torch.randn(1, 4, 3, 3, requires_grad=True)
+    loss = ClassWeightedLoss([1.0, 5.0, 10.0, 20.0], 255)(logits, torch.full((1, 1, 3, 3), 255))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad.tolist() == torch.zeros(1, 4, 3, 3).tolist()
+
+
+def test_extreme_logits_are_finite_in_half_precision():
+    logits = torch.tensor([100.0, -100.0]).view(1, 2, 1, 1).to(torch.bfloat16).requires_grad_()
+    loss = ClassWeightedLoss([1.0, 20.0], 255)(logits, torch.ones(1, 1, 1, 1))
+    loss.backward()
+    assert loss.item() == pytest.approx(200.0)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_a_label_of_no_class_is_refused_also_where_some_are_ignored():
+    with pytest.raises((IndexError, ValueError, RuntimeError)):
+        ClassWeightedLoss([1.0, 2.0], 255)(torch.zeros(1, 2, 1, 1), torch.full((1, 1, 1, 1), 2))

@@ -78,3 +78,29 @@ def test_whole_channels_too():
 def test_refuses(samples, dropout, message):
     with pytest.raises(ValueError, match=message):
         DropoutAverage(network(dropout), samples)
+
+
+class Detecting(nn.Module):
+    """Tells what it has seen, with dropout."""
+
+    axis = 4
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def detect(self, x):
+        seen = self.dropout(x)
+        return seen, seen.mean((2, 3))
+
+    def presence(self, x):
+        return self.detect(x)[1]
+
+
+def test_what_is_detected_is_averaged_over_the_same_passes():
+    averaged, image = DropoutAverage(Detecting(), 3, seed=5), torch.ones(1, 2, 4, 4, 3)
+    probabilities, presence = averaged.detect(image)
+    torch.testing.assert_close(presence, probabilities.mean((2, 3)))
+    torch.testing.assert_close(averaged.presence(image), presence)
+    assert probabilities.unique().numel() > 2
+    assert averaged.axis == 4
