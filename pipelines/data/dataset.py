@@ -57,7 +57,7 @@ class Case:
 
     def entry(self) -> dict[str, Any]:
         """Give the case as MONAI's loaders take it: ``image`` (one path or a list), ``label`` and ``fov`` if any,
-        ``case_id``.
+        ``case_id``, and ``presence`` as the data list has it, if it does.
         """
         images = [str(path) for path in self.images]
         entry: dict[str, Any] = {Keys.IMAGE.value: images[0] if len(images) == 1 else images}
@@ -66,6 +66,8 @@ class Case:
         if self.fov is not None:
             entry[Keys.FOV.value] = str(self.fov)
         entry[Keys.CASE_ID.value] = self.case_id
+        if Keys.PRESENCE.value in self.extras:
+            entry[Keys.PRESENCE.value] = self.extras[Keys.PRESENCE.value]
         return entry
 
     def without_label(self) -> Case:

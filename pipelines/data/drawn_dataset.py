@@ -54,7 +54,7 @@ class DrawnDataset(Dataset):
         self.seed = seed
         # One case after the other when there is but one thread: MONAI's lazily set random states are no matter here.
         with ThreadPoolExecutor(max_workers=threads) as pool:
-            prepared = pool.map(lambda entry: _prepare(entry, preprocessing), data)
+            prepared = pool.map(lambda entry: prepare_case(entry, preprocessing), data)
             self.cases = list(progress(prepared, "loading cases", total=len(data)))
 
     def __len__(self) -> int:
@@ -116,7 +116,14 @@ def _plain(value: Any) -> torch.Tensor:
     return value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value)
 
 
-def _prepare(entry: Mapping[str, Any], preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+def prepare_case(
+    entry: Mapping[str, Any], preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Preprocess one case.
+
+    Raises:
+        InputError: when it cannot be done; it names the case's image.
+    """
     try:
         return preprocessing(dict(entry))
     except InputError:

@@ -16,6 +16,7 @@ from pipelines.console import progress
 from pipelines.data.dataset import Case, DataSet
 from pipelines.data.integrity_cache import IntegrityCache
 from pipelines.data.integrity_case import case_warnings, fov_faults, label_faults, pair_faults
+from pipelines.data.integrity_presence import presence_faults
 from pipelines.data.integrity_record import FileRecord
 from pipelines.data.splits import patient_faults
 from transforms.io.input_error import InputError, InputErrors
@@ -80,6 +81,8 @@ def check_dataset(dataset: DataSet, cache: Path | None = None, found_before: Seq
         if item.label is not None:
             faults += label_faults(*item.label, dataset.labels)
         warnings += case_warnings(item.images, item.label)
+        if item.images:
+            faults += presence_faults(item.case, item.images[0][1], item.label, dataset.labels)
         for rater in item.raters:
             faults += [*pair_faults(item.images[:1], rater), *label_faults(*rater, dataset.labels)]
             warnings += case_warnings((), rater)

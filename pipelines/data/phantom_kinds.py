@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-
-import numpy as np
 
 from pipelines.data.phantom_atrium import draw_atrium
 from pipelines.data.phantom_ct_organ import draw_ct_organ
 from pipelines.data.phantom_fundus import draw_fundus
+from pipelines.data.phantom_oct import LESIONS, draw_oct
 from pipelines.data.phantom_shapes import Array
 from pipelines.data.phantom_two_class import draw_two_class
 from pipelines.data.phantom_vessels import draw_vessels
@@ -32,6 +31,9 @@ class PhantomKind:
             images in colour are (*shape, 3).
         raters: whether training cases have labels of several raters of known, differing quality too.
         colour: whether images have red, green and blue, which only ``.png`` holds.
+        numbered: whether ``draw`` takes the case's number too, by which rare classes are dealt out evenly.
+        fixed_field: whether the field of view stays in mm when another shape is asked for, and not the spacing.
+        axes: of the patient's axes x (to the left), y (to the back) and z (to the head), that of each array axis.
     """
 
     summary: str
@@ -40,9 +42,12 @@ class PhantomKind:
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     file_ending: str
-    draw: Callable[[np.random.Generator, Sequence[int], Sequence[float]], tuple[Array, ...]]
+    draw: Callable[..., tuple[Array, ...]]
     raters: bool = False
     colour: bool = False
+    numbered: bool = False
+    fixed_field: bool = False
+    axes: tuple[int, ...] = (0, 1, 2)
 
 
 KINDS: dict[str, PhantomKind] = {
@@ -120,6 +125,18 @@ KINDS: dict[str, PhantomKind] = {
         file_ending=".png",
         draw=draw_fundus,
         colour=True,
+    ),
+    "oct": PhantomKind(
+        summary="macular oedema in OCT, 3D, B-scans along the last axis, three lesion kinds of unequal frequency",
+        modality="OCT",
+        labels=LESIONS,
+        shape=(64, 128, 16),
+        spacing_mm=(0.0039 * 512 / 64, 0.0117 * 1024 / 128, 0.047 * 128 / 16),
+        file_ending=".nii.gz",
+        draw=draw_oct,
+        numbered=True,
+        fixed_field=True,
+        axes=(1, 0, 2),
     ),
 }
 

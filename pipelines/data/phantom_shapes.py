@@ -72,7 +72,21 @@ def smooth_noise(rng: np.random.Generator, grid: Grid, length: float) -> Array:
     Returns:
         float32, the grid's shape.
     """
-    weights = [_spline_weights(axis, length) for axis in grid.axes]
+    return spline_noise(rng, grid.axes, (length, length, length))
+
+
+def spline_noise(rng: np.random.Generator, axes: Sequence[Array], lengths: Sequence[float]) -> Array:
+    """Draw what :func:`smooth_noise` draws, with bumps of another size along each axis.
+
+    Args:
+        rng: where the knots' values come from.
+        axes: the coordinates along each of three axes, symmetric about 0.
+        lengths: distance between knots along each of them.
+
+    Returns:
+        float32, a value for each point of the product of ``axes``.
+    """
+    weights = [_spline_weights(axis, length) for axis, length in zip(axes, lengths, strict=True)]
     knots = rng.standard_normal([matrix.shape[1] for matrix in weights]).astype(np.float32)
     for matrix in weights:  # takes the first axis away and puts its fine version last: after three they are in order
         knots = np.einsum("ijk,xi->jkx", knots, matrix)

@@ -34,11 +34,13 @@ class Phantom:
     """One drawn case.
 
     Attributes:
-        image: (X, Y[, Z]) int16; x to the patient's left, y to the back, z to the head. In colour (X, Y, 3) uint8.
+        image: (X, Y[, Z]) int16; x to the patient's left, y to the back, z to the head. In colour (X, Y, 3) uint8; in
+            optical coherence tomography (Y, X, Z) uint8: depth, across a B-scan, B-scans.
         label: (X, Y[, Z]) uint8, 0 and the classes.
         spacing_mm: millimetres per voxel, same order.
         raters: what several raters made of ``label``; () for most kinds.
         fov: (X, Y) uint8, 1 where the image shows anything that counts; None where all of it does.
+        axes: of x, y and z as 0, 1 and 2, that of each array axis.
     """
 
     image: Array
@@ -46,13 +48,15 @@ class Phantom:
     spacing_mm: tuple[float, ...]
     raters: tuple[Array, ...] = ()
     fov: Array | None = None
+    axes: tuple[int, ...] = (0, 1, 2)
 
     @property
     def affine(self) -> Array:
         """(4, 4) voxel index to NIfTI world (RAS+) in mm; the world's origin is the middle of the field of view."""
-        steps = np.array([*self.spacing_mm, 1.0][:3]) * (-1, -1, 1)
-        affine = np.diag([*steps, 1.0])
-        affine[:3, 3] = -steps * (np.array([*self.label.shape, 1][:3]) - 1) / 2
+        steps = np.diag((-1.0, -1.0, 1.0))[:, list(self.axes)] * np.array([*self.spacing_mm, 1.0][:3])
+        affine = np.eye(4)
+        affine[:3, :3] = steps
+        affine[:3, 3] = -steps @ (np.array([*self.label.shape, 1][:3]) - 1) / 2
         return affine
 
 
@@ -72,7 +76,8 @@ def make_case(
         seed: of the cohort.
         shape: voxels along x, y[, z]; the kind's own by default. The anatomy is scaled as a whole to fit the field of
             view.
-        spacing_mm: millimetres per voxel, one for all axes or one an axis; the kind's own by default.
+        spacing_mm: millimetres per voxel, one for all axes or one an axis; the kind's own by default, or what keeps its
+            field of view.
 
     Raises:
         InputError: for an unknown kind, or a seed, shape or spacing that makes no sense.
@@ -81,10 +86,11 @@ def make_case(
     if not 0 <= seed <= _LARGEST_SEED:
         raise InputError("--seed", f"must lie within 0 and {_LARGEST_SEED}, got {seed}")
     voxels = _checked_shape(kind, found, shape)
-    spacing = _checked_spacing(kind, found, spacing_mm)
+    spacing = _checked_spacing(kind, found, spacing_mm, voxels)
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), number])
-    image, label, *fov = found.draw(rng, voxels, spacing)
-    return Phantom(image, label, spacing, tuple(draw_raters(label, rng)) if found.raters else (), *fov)
+    image, label, *fov = found.draw(rng, voxels, spacing, *((number,) if found.numbered else ()))
+    raters = tuple(draw_raters(label, rng)) if found.raters else ()
+    return Phantom(image, label, spacing, raters, fov[0] if fov else None, found.axes)
 
 
 def _checked_shape(name: str, kind: PhantomKind, shape: Sequence[int] | None) -> tuple[int, ...]:
@@ -98,14 +104,19 @@ def _checked_shape(name: str, kind: PhantomKind, shape: Sequence[int] | None) ->
     return tuple(int(size) for size in shape)
 
 
-def _checked_spacing(name: str, kind: PhantomKind, spacing_mm: Sequence[float] | None) -> tuple[float, ...]:
+def _checked_spacing(
+    name: str, kind: PhantomKind, spacing_mm: Sequence[float] | None, shape: Sequence[int]
+) -> tuple[float, ...]:
     if spacing_mm is None:
-        return kind.spacing_mm
+        grown = [usual / count for usual, count in zip(kind.shape, shape, strict=True)]
+        return tuple(
+            step * (factor if kind.fixed_field else 1) for step, factor in zip(kind.spacing_mm, grown, strict=True)
+        )
     axes = len(kind.shape)
     spacing = tuple(float(step) for step in spacing_mm) * (axes if len(spacing_mm) == 1 else 1)
-    if len(spacing) != axes or not all(0.01 <= step <= 100 for step in spacing):
+    if len(spacing) != axes or not all(0.001 <= step <= 100 for step in spacing):
         given = " ".join(map(str, spacing_mm))
-        raise InputError("--spacing", f"{name} needs 1 or {axes} values within 0.01 and 100 mm, got {given}")
+        raise InputError("--spacing", f"{name} needs 1 or {axes} values within 0.001 and 100 mm, got {given}")
     return spacing
 
 
@@ -167,7 +178,8 @@ def make_cohort(
 ) -> Path:
     """Draw a cohort and write it as ``dataset.json``, ``images/`` and ``labels/`` (and ``fov/``, where a kind has it).
 
-    Cases are numbered through the parts training, unlabeled, validation, test; unlabelled ones get no label file. The
+    Cases are numbered through the parts training, unlabeled, validation, test; unlabelled ones get no label file. Where
+    classes are rare, a part with three cases or more has them all (see ``phantom_oct.lesions_of``). The
     list of cases is written last, so a folder that has one is complete.
 
     Args:

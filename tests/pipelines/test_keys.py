@@ -7,7 +7,8 @@ from monai.utils.enums import CommonKeys
 
 from pipelines.keys import Keys
 
-NAMES = ["image", "plain", "label", "pred", "sdf", "distance", "fov", "presence", "case_id", "instance_index"]
+NAMES = ["image", "plain", "label", "pred", "sdf", "distance", "fov", "presence", "case_id"]
+NAMES += ["slice_index", "instance_index"]
 
 
 def test_names():

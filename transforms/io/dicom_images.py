@@ -14,13 +14,17 @@ from transforms.io.geometry import LPS_TO_RAS
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
-_STORAGE = {"MR": "1.2.840.10008.5.1.4.1.1.4", "CT": "1.2.840.10008.5.1.4.1.1.2"}
+# Optical coherence tomography has a class for whole volumes alone; of single images, it is secondary capture.
+_STORAGE = {"MR": "1.2.840.10008.5.1.4.1.1.4", "CT": "1.2.840.10008.5.1.4.1.1.2", "OPT": "1.2.840.10008.5.1.4.1.1.7"}
 _MOMENT = ("20000101", "120000")
 # What DICOM wants to see even where there is nothing to say.
 _EMPTY: tuple[str, ...] = ("PatientBirthDate", "PatientSex", "Laterality", "AccessionNumber", "ReferringPhysicianName")
 _EMPTY += ("PositionReferenceIndicator",)
-_EMPTY_OF_MR = ("ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength")
-_EMPTY_OF_CT = ("KVP", "AcquisitionNumber")
+_EMPTY_OF = {
+    "MR": ("ScanOptions", "RepetitionTime", "EchoTime", "EchoTrainLength"),
+    "CT": ("KVP", "AcquisitionNumber"),
+    "OPT": ("PatientOrientation",),
+}
 
 
 def write_dicom_series(
@@ -33,7 +37,7 @@ def write_dicom_series(
         array: (columns, rows, slices), whole numbers within 16 bits.
         affine: (4, 4) voxel index to NIfTI world millimetres, its axes perpendicular.
         name: what patient and study are called, at most 64 characters; identifiers follow from it.
-        modality: ``MR`` or ``CT``.
+        modality: ``MR``, ``CT`` or ``OPT`` (optical coherence tomography).
 
     Returns:
         The files.
@@ -42,7 +46,7 @@ def write_dicom_series(
         ValueError: for another modality, another number of axes, and values that 16 bits do not hold.
     """
     if modality not in _STORAGE:
-        raise ValueError(f"a series is written as {' or '.join(_STORAGE)}, not {modality}")
+        raise ValueError(f"a series is written as one of {', '.join(_STORAGE)}, not {modality}")
     values = np.asarray(array)
     if values.ndim != 3 or np.abs(values).max(initial=0) > 32767 or (values != np.round(values)).any():
         raise ValueError("a series needs three axes and whole numbers within 16 bits")
@@ -69,10 +73,10 @@ def _named(name: str, modality: str, index: int) -> FileDataset:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     image.SOPClassUID, image.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    for keyword in _EMPTY + (_EMPTY_OF_MR if modality == "MR" else _EMPTY_OF_CT):
+    for keyword in _EMPTY + _EMPTY_OF.get(modality, ()):
         setattr(image, keyword, "")
     image.SpecificCharacterSet, image.Modality, image.Manufacturer = "ISO_IR 192", modality, MANUFACTURER
-    image.ImageType = ["DERIVED", "SECONDARY", "OTHER" if modality == "MR" else "AXIAL"]
+    image.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER"]
     image.PatientName, image.PatientID, image.PatientPosition = f"{name}^", name, "HFS"
     image.StudyInstanceUID = derived_uid("phantom study", name)
     image.SeriesInstanceUID = derived_uid("phantom series", name, modality)
@@ -82,6 +86,8 @@ def _named(name: str, modality: str, index: int) -> FileDataset:
     image.StudyID, image.SeriesNumber, image.InstanceNumber = "1", 1, index + 1
     if modality == "CT":
         image.RescaleIntercept, image.RescaleSlope = 0, 1
+    elif modality == "OPT":
+        image.ConversionType = "SYN"
     else:
         image.ScanningSequence, image.SequenceVariant, image.MRAcquisitionType = "RM", "NONE", "3D"
     return image

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transforms.io.dicom_frames import frame_headers
 from transforms.io.geometry import LPS_TO_RAS, Geometry, Volume, check_affine, check_finite, check_shape, check_spacing
 from transforms.io.input_error import InputError
 from transforms.io.verified_bytes import is_folder
@@ -34,15 +35,17 @@ class DicomSeries:
         paths: the files, in ascending position along the normal of the slices.
         geometry: grid of the volume: first axis along a row (columns), second down the rows, third along the normal.
         headers: the data sets without their pixels, in the order of ``paths``.
+        frames: which frame of its file each slice is, from 0.
     """
 
     paths: tuple[Path, ...]
     geometry: Geometry
     headers: tuple[Dataset, ...]
+    frames: tuple[int, ...] = ()
 
 
 def read_dicom_series(folder: str | Path) -> Volume:
-    """Read the one series in ``folder`` as a volume.
+    """Read the one series in ``folder`` as a volume; its slices are single files, or the frames of one or several.
 
     Returns:
         Values after rescale slope and intercept, ``(columns, rows, slices)``: int32 when the series needs no
@@ -53,13 +56,16 @@ def read_dicom_series(folder: str | Path) -> Volume:
         InputError: naming the folder or the file, for several series, missing, duplicate, unevenly spaced or tilted
             slices, mixed orientation, spacing or size, no position, and pixels that cannot be decoded whole.
     """
-    series = read_series(folder)
+    series = read_series(folder, frames=True)
     scales = [_rescale(path, header) for path, header in zip(series.paths, series.headers, strict=True)]
     whole = all(slope.is_integer() and intercept.is_integer() for slope, intercept in scales)
     whole = whole and all(int(header.get("BitsAllocated", 16)) <= 16 for header in series.headers)
     array = np.empty(series.geometry.shape, dtype=np.int32 if whole else np.float32)
-    for index, (path, (slope, intercept)) in enumerate(zip(series.paths, scales, strict=True)):
-        values = _pixels(path).T
+    decoded: tuple[Path | None, np.ndarray] = (None, array)
+    for index, (path, frame, (slope, intercept)) in enumerate(zip(series.paths, series.frames, scales, strict=True)):
+        if decoded[0] != path:
+            decoded = (path, _pixels(path))
+        values = (decoded[1][frame] if decoded[1].ndim == 3 and frame < len(decoded[1]) else decoded[1]).T
         if values.shape != series.geometry.shape[:2]:
             raise InputError(path, f"decodes to {values.shape}, not to {series.geometry.shape[:2]} as its header says")
         array[..., index] = values if (slope, intercept) == (1, 0) else values.astype(np.float64) * slope + intercept
@@ -73,13 +79,17 @@ def read_dicom_geometry(folder: str | Path) -> Geometry:
     Raises:
         InputError: as ``read_series``.
     """
-    return read_series(folder).geometry
+    return read_series(folder, frames=True).geometry
 
 
-def read_series(folder: str | Path) -> DicomSeries:
+def read_series(folder: str | Path, frames: bool = False) -> DicomSeries:
     """Read the headers of the series in ``folder``, sort its slices, and check that they make a regular grid.
 
     Files that are not DICOM, and DICOM objects that are no images, are passed over; subfolders are not searched.
+
+    Args:
+        folder: of the series.
+        frames: take files of several frames, whose ``paths`` then come once per frame; they are refused otherwise.
 
     Raises:
         InputError: as ``read_dicom_series`` does, except for faults of the pixels.
@@ -89,27 +99,33 @@ def read_series(folder: str | Path) -> DicomSeries:
     if not found:
         raise InputError(folder, "holds no DICOM images")
     _require_one_series(folder, [header for _, header in found])
-    for path, header in found:
+    slices = [
+        (path, index, frame)
+        for path, header in found
+        for index, frame in enumerate(frame_headers(path, header) if frames else [header])
+    ]
+    for path, _, header in slices:
         _require_slice(path, header)
-    first = found[0][1]
+    first = slices[0][2]
     axes = _axes(first)
-    for path, header in found[1:]:
+    for path, _, header in slices[1:]:
         _require_same_grid(path, header, first)
     normal = np.cross(axes[0], axes[1])
-    found.sort(key=lambda item: float(normal @ _vector(item[1], "ImagePositionPatient")))
-    positions = np.array([_vector(header, "ImagePositionPatient") for _, header in found])
+    slices.sort(key=lambda item: float(normal @ _vector(item[2], "ImagePositionPatient")))
+    positions = np.array([_vector(header, "ImagePositionPatient") for _, _, header in slices])
     step = _step(folder, positions, normal)
     row_mm, column_mm = (float(value) for value in first.PixelSpacing)
     lps = np.eye(4)
     # The first array index runs along a row, that is over columns, whose distance is the second value of PixelSpacing.
     lps[:3, 0], lps[:3, 1], lps[:3, 2], lps[:3, 3] = axes[0] * column_mm, axes[1] * row_mm, step, positions[0]
-    shape = (int(first.Columns), int(first.Rows), len(found))
+    shape = (int(first.Columns), int(first.Rows), len(slices))
     spacing = (column_mm, row_mm, float(np.linalg.norm(step)))
     check_shape(folder, shape)
     check_spacing(folder, spacing)
     check_affine(folder, lps)
     geometry = Geometry(shape, LPS_TO_RAS @ lps, spacing)
-    return DicomSeries(tuple(path for path, _ in found), geometry, tuple(header for _, header in found))
+    paths, numbers, headers = zip(*slices, strict=True)
+    return DicomSeries(paths, geometry, headers, numbers)
 
 
 def _image_headers(folder: Path) -> list[tuple[Path, Dataset]]:
@@ -252,7 +268,7 @@ def _rescale(path: Path, header: Dataset) -> tuple[float, float]:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    """Decode the pixels ``(rows, columns)`` of one file."""
+    """Decode the pixels of one file, ``(rows, columns)``, or ``(frames, rows, columns)`` where it has several."""
     import pydicom
 
     try:

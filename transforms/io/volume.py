@@ -34,7 +34,8 @@ def stem_of(path: str | Path) -> str:
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Read one image: NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, or a folder that holds one DICOM series.
+    """Read one image: NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, or a folder that holds one DICOM series or the slices
+    of one volume as pictures (see ``scan_folder``).
 
     Nothing is repaired or guessed: what is returned is what the file certainly says.
 
@@ -54,6 +55,10 @@ def read_volume(path: str | Path) -> Volume:
         from transforms.io.dicom_series import read_dicom_series
 
         return read_dicom_series(path)
+    if kind == "scans":
+        from transforms.io.scan_folder import read_scan_folder
+
+        return read_scan_folder(path)
     if kind == "nifti":
         from transforms.io.nifti_file import read_nifti
 
@@ -79,6 +84,10 @@ def read_geometry(path: str | Path) -> Geometry:
         from transforms.io.dicom_series import read_dicom_geometry
 
         return read_dicom_geometry(path)
+    if kind == "scans":
+        from transforms.io.scan_folder import read_scan_folder_geometry
+
+        return read_scan_folder_geometry(path)
     if kind == "nifti":
         from transforms.io.nifti_file import read_nifti_geometry
 
@@ -147,10 +156,13 @@ def _as_labels(array: np.ndarray) -> np.ndarray:
 
 def _kind(path: Path) -> str:
     if is_folder(path):
-        return "dicom"
+        from transforms.io.scan_folder import is_scan_folder
+
+        return "scans" if is_scan_folder(path) else "dicom"
     kind = format_of(path)
     if kind:
         return kind
     if path.suffix.lower() in (".dcm", ".ima"):
         raise InputError(path, "is one DICOM file; an image is read from the folder that holds its series")
-    raise InputError(path, f"has no known image suffix; {', '.join(SUFFIXES)} and folders with a DICOM series are read")
+    folders = "folders with a DICOM series or the slices of a volume"
+    raise InputError(path, f"has no known image suffix; {', '.join(SUFFIXES)} and {folders} are read")

@@ -58,7 +58,7 @@ def test_decathlon_folder(tmp_path: Path) -> None:
     assert first.extras == {"presence": [1], "label_2nd": "x.png"}
     assert dataset.extras == {"licence": "free"}
     image, label = tmp_path / "images/a.nii.gz", tmp_path / "labels/a.nii.gz"
-    assert first.entry() == {"image": str(image), "label": str(label), "case_id": "a"}
+    assert first.entry() == {"image": str(image), "label": str(label), "case_id": "a", "presence": [1]}
     assert dataset.training[1].entry() == {"image": str(tmp_path / bare), "case_id": "b"}
     assert "label" not in first.without_label().entry()
 

@@ -278,3 +278,27 @@ def test_the_hippocampus_set_is_good() -> None:
     report = check_dataset(*scan_dataset(FOLDER / "hippocampus")[:1])
     assert report.faults == ()
     assert report.fingerprint["summary"]["orientation"] == {"RAS": 220}
+
+
+def test_folders_of_pictures_are_volumes(tmp_path: Path) -> None:
+    """One case has its B-scans and their labels as pictures; the label of another lacks one."""
+    rng = np.random.default_rng(0)
+    for case in ("a", "b"):
+        for kind, high in (("images", 256), ("labels", 2)):
+            (tmp_path / kind / case).mkdir(parents=True)
+            for number in range(1, 12):
+                scan = rng.integers(0, high, (6, 7)).astype(np.uint8)
+                Image.fromarray(scan).save(tmp_path / kind / case / f"bscan_{number}.png")
+    listing = {
+        "labels": {"0": "background", "1": "fluid"},
+        "modality": {"0": "OCT"},
+        "training": [{"image": f"images/{case}", "label": f"labels/{case}"} for case in ("a", "b")],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(listing))
+    dataset, _ = scan_dataset(tmp_path)
+    report = check_dataset(dataset)
+    assert report.faults == ()
+    assert [case["shape"] for case in report.fingerprint["cases"].values()] == [[6, 7, 11]] * 2
+    (tmp_path / "labels" / "b" / "bscan_7.png").unlink()
+    (fault,) = check_dataset(dataset).faults
+    assert fault.reason == "lacks the B-scans between bscan_6.png and bscan_8.png"

@@ -17,7 +17,9 @@ def test_entries_agree_with_themselves(name: str) -> None:
     assert len(kind.shape) == len(kind.spacing_mm) in (2, 3)
     assert ("2D" in kind.summary) == (len(kind.shape) == 2)
     assert kind.file_ending == (".png" if len(kind.shape) == 2 else ".nii.gz")
-    assert list(inspect.signature(kind.draw).parameters) == ["rng", "shape", "spacing_mm"]
+    number = ["number"] if kind.numbered else []
+    assert list(inspect.signature(kind.draw).parameters) == ["rng", "shape", "spacing_mm", *number]
+    assert sorted(kind.axes) == [0, 1, 2]
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:

@@ -16,9 +16,11 @@ from transforms.io.input_error import InputError
 
 SMALL = {"atrium": (32, 28, 16), "atrium2d": (32, 28), "ct_organ": (32, 28, 12), "two_class": (18, 25, 18)}
 SMALL |= {"raters": SMALL["atrium"], "raters2d": SMALL["atrium2d"], "vessels2d": (32, 28), "fundus": (32, 28)}
+SMALL |= {"oct": (32, 48, 8)}
 # Millilitres per class (square centimetres for the slice): what a reader would accept for such an organ.
 SIZES = {"atrium": (22, 75), "atrium2d": (5, 25), "ct_organ": (15, 60), "two_class": (0.4, 2.6)}
 SIZES |= {"raters": (18, 75), "raters2d": SIZES["atrium2d"], "vessels2d": (0.004, 0.015), "fundus": (0.018, 0.036)}
+SIZES |= {"oct": (2e-5, 0.03)}
 
 
 @cache
@@ -39,7 +41,8 @@ def test_case_has_the_declared_form(kind: str) -> None:
     assert case.image.shape == (*declared.shape, *((3,) if declared.colour else ()))
     assert case.label.shape == declared.shape
     assert case.spacing_mm == declared.spacing_mm
-    assert (case.image.dtype, case.label.dtype) == (np.uint8 if declared.colour else np.int16, np.uint8)
+    eight_bit = declared.colour or kind == "oct"
+    assert (case.image.dtype, case.label.dtype) == (np.uint8 if eight_bit else np.int16, np.uint8)
     assert np.unique(case.label).tolist() == list(range(len(declared.labels) + 1))
     assert case.image.std() > 0
 
@@ -49,7 +52,7 @@ def test_no_threshold_segments_it(kind: str) -> None:
     for number in (1, 2, 3):
         case = drawn(kind, number)
         for channel in np.moveaxis(case.image, -1, 0) if KINDS[kind].colour else (case.image,):
-            for value in range(1, case.label.max() + 1):
+            for value in np.unique(case.label)[1:]:
                 assert best_threshold_dice(channel, case.label == value) < 0.7
 
 
@@ -59,7 +62,7 @@ def test_every_class_has_a_plausible_size(kind: str) -> None:
     for number in (1, 2, 3):
         case = drawn(kind, number)
         unit = 100 if case.label.ndim == 2 else 1000
-        for value in range(1, case.label.max() + 1):
+        for value in np.unique(case.label)[1:]:
             assert low < (case.label == value).sum() * np.prod(case.spacing_mm) / unit < high
 
 
@@ -69,6 +72,17 @@ def test_the_organ_is_in_one_piece_and_its_shape_varies(kind: str) -> None:
     assert all(connected_parts(mask)[1] == 1 for mask in masks)
     overlap = 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum())
     assert overlap < 0.9
+
+
+def test_oct_lies_in_the_patient_as_an_eye_does() -> None:
+    case = drawn("oct")
+    steps = (0.0039 * 8, 0.0117 * 8, 0.047 * 8)
+    # Depth to the back, across to the left, from B-scan to B-scan to the head.
+    assert np.allclose(case.affine[:3, :3], np.array([[0, -1, 0], [-1, 0, 0], [0, 0, 1]]) * steps)
+    assert np.allclose(case.affine @ [31.5, 63.5, 7.5, 1], [0, 0, 0, 1])
+    fine = make_case("oct", 1, shape=(128, 64, 16))
+    assert fine.spacing_mm == pytest.approx((0.0039 * 4, 0.0117 * 16, 0.047 * 8))
+    assert make_case("oct", 1, shape=(16, 16, 8), spacing_mm=[0.005]).spacing_mm == (0.005,) * 3
 
 
 def test_two_classes_touch_and_keep_their_order() -> None:

@@ -24,7 +24,7 @@ def oblique(*spacing: float) -> np.ndarray:
     return affine
 
 
-@pytest.mark.parametrize("modality", ["MR", "CT"])
+@pytest.mark.parametrize("modality", ["MR", "CT", "OPT"])
 def test_it_comes_back_with_its_place(tmp_path, modality):
     affine = oblique(0.7, 0.9, 2.5)
     files = write_dicom_series(tmp_path, ARRAY, affine, name="phantom", modality=modality)
@@ -57,7 +57,7 @@ def test_what_a_series_cannot_hold_is_refused(tmp_path, array, modality):
 
 @pytest.mark.pacs
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools are not installed")
-@pytest.mark.parametrize("modality", ["MR", "CT"])
+@pytest.mark.parametrize("modality", ["MR", "CT", "OPT"])
 def test_an_independent_checker_finds_no_error(tmp_path, modality):
     file = write_dicom_series(tmp_path, ARRAY, oblique(0.7, 0.9, 2.5), name="phantom", modality=modality)[0]
     said = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False).stderr
