@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
 from pipelines.figures.curves import curves_png
+from pipelines.figures.report_slices import animation_figure, slices_section
 from pipelines.figures.report_style import SCRIPT, STYLE, content_policy
 from pipelines.figures.report_tables import (
     Summary,
@@ -26,6 +27,7 @@ from pipelines.figures.report_tables import (
     tiles,
     tree,
 )
+from pipelines.figures.slice_animation import Animation
 from transforms.io.atomic import write_text_atomic
 
 __all__ = ["Picture", "describe_case", "pick_cases", "write_report"]
@@ -76,6 +78,7 @@ def write_report(
     pictures: Sequence[Picture] = (),
     labels: Sequence[Picture] = (),
     notes: Sequence[str] = (),
+    animations: Sequence[Animation] = (),
 ) -> None:
     """Write the report, whole or not at all.
 
@@ -93,10 +96,16 @@ def write_report(
         pictures: pictures of cases, as ``pipelines.figures.overlays.case_png`` draws them, in the order to show.
         labels: pictures of how far each noisy label came to be trusted.
         notes: what the reader must know first, a sentence each.
+        animations: ways through the slices of cases, in the order to show.
     """
     sections = [_top(title, run, summary, notes)]
     if summary is not None:
-        sections.append(_results(summary))
+        # Who only detects has no masks to measure.
+        sections += [_results(summary)] if summary.get("cases") or not summary.get("detection") else []
+        sections.append(slices_section(summary))
+    if animations:
+        shown = "".join(animation_figure(animation) for animation in animations)
+        sections.append(f"<h2>Slice by slice</h2>{shown}")
     if pictures:
         sections.append("<h2>Cases</h2>" + "".join(_figure(picture) for picture in pictures))
     if summary is not None and summary.get("cases"):

@@ -61,6 +61,9 @@ figure { margin: 1rem 0 1.6rem; }
 figure img { display: block; width: 100%; height: auto; border-radius: 6px; }
 figure.case img { max-width: 1100px; background: #0b0d10; }
 figcaption { margin-bottom: .4rem; } figcaption .detail { color: var(--soft); font-size: .88rem; display: block; }
+figure.slices img[hidden] { display: none; } figure.slices .keys { display: flex; gap: .8rem; align-items: center;
+  margin: .3rem 0; } figure.slices input { flex: 1; } figure.slices .told { min-height: 1.3em; }
+figure.slices i.swatch { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 .9em; }
 svg.strip { width: 100%; height: auto; display: block; margin: .6rem 0; font-size: 12px; }
 details { margin: .5rem 0; border: 1px solid var(--line); border-radius: 6px; padding: .4rem .9rem; }
 summary { cursor: pointer; font-weight: 600; } details details { border: 0; padding: 0; margin: 0; }
@@ -92,6 +95,22 @@ document.querySelectorAll("table.sortable").forEach(function (table) {
       }).forEach(function (row) { body.appendChild(row); });
     });
   });
+});
+document.querySelectorAll("figure.slices").forEach(function (figure) {
+  var frames = figure.querySelectorAll("img"), slider = figure.querySelector("input"), timer = null;
+  var button = figure.querySelector("button"), told = figure.querySelector(".told");
+  function show() {
+    frames.forEach(function (frame, index) { frame.hidden = index !== +slider.value; });
+    told.textContent = frames[+slider.value].alt;
+  }
+  function stop() { clearInterval(timer); timer = null; button.textContent = "Play"; }
+  slider.addEventListener("input", function () { stop(); show(); });
+  button.addEventListener("click", function () {
+    if (timer !== null) { stop(); return; }
+    button.textContent = "Stop";
+    timer = setInterval(function () { slider.value = (+slider.value + 1) % frames.length; show(); }, 150);
+  });
+  figure.querySelector(".keys").hidden = false;
 });
 window.addEventListener("beforeprint", function () {
   document.querySelectorAll("details").forEach(function (fold) { fold.open = true; });

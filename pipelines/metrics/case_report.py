@@ -145,6 +145,7 @@ class CaseReport:
 
     Attributes:
         pooled: per class name, scores over all cases together, for whoever has any; written as they are.
+        sections: further parts of ``summary.json`` by name, such as scores of detections; JSON.
 
     Raises:
         InputError: when two classes share a name, or one is called ``mean``, which names the mean over classes.
@@ -172,6 +173,7 @@ class CaseReport:
         self.metrics = (*METRICS, *more_metrics)
         self.more_definitions = dict(more_definitions or {})
         self.pooled: dict[str, dict[str, float]] = {}
+        self.sections: dict[str, Any] = {}
         self._cases: dict[str, tuple[dict[str, ClassMetrics], float]] = {}
 
     def __len__(self) -> int:
@@ -197,6 +199,10 @@ class CaseReport:
     def values(self, class_name: str, metric: str) -> NDArray[np.float64]:
         """One number per case in the order added, NaN where undefined; ``mean`` is a case's mean over its classes."""
         return np.array([self._value(classes, class_name, metric) for classes, _ in self._cases.values()], dtype=float)
+
+    def seconds(self) -> list[float]:
+        """How long each case took, in the order added."""
+        return [seconds for _, seconds in self._cases.values()]
 
     def aggregate(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Summarise each metric over cases, per class and for ``mean``.
@@ -229,6 +235,7 @@ class CaseReport:
             "aggregate": self.aggregate(),
             "states": self.states(),
             **({"pooled": _none_for_nan(self.pooled)} if self.pooled else {}),
+            **self.sections,
             "definitions": {**metric_definitions(self.nsd_tolerance_mm), **self.more_definitions},
             "settings": self.settings,
             "split": self.split,

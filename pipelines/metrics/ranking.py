@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["compute_average_precision", "compute_roc_auc"]
+__all__ = ["compute_average_precision", "compute_roc_auc", "compute_roc_curve"]
 
 
 def compute_roc_auc(probabilities: ArrayLike, truth: ArrayLike) -> float:
@@ -35,6 +35,32 @@ def compute_roc_auc(probabilities: ArrayLike, truth: ArrayLike) -> float:
     heights = found[1:] + found[:-1]
     area = float(np.dot(heights.astype(float), np.diff(false_alarms).astype(float)))
     return area / (2.0 * positives * negatives)
+
+
+def compute_roc_curve(
+    probabilities: ArrayLike, truth: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Corners of the receiver operating characteristic, whose area :func:`compute_roc_auc` gives.
+
+    Args:
+        probabilities: of the class, any shape.
+        truth: 0 or 1, same shape.
+
+    Returns:
+        False positive rates and true positive rates, (N,) each, from (0, 0) to (1, 1); points on the straight line
+        between their neighbours are left out. None when all pixels are of the class or none is.
+
+    Raises:
+        ValueError: when the shapes differ or a value is NaN.
+    """
+    found, false_alarms = _curve(probabilities, truth)
+    positives, negatives = int(found[-1]), int(false_alarms[-1])
+    if not positives or not negatives:
+        return None
+    up, right = np.diff(found), np.diff(false_alarms)
+    turns = up[1:] * right[:-1] != up[:-1] * right[1:]
+    corners = np.concatenate([[True], turns, [True]])
+    return false_alarms[corners] / negatives, found[corners] / positives
 
 
 def compute_average_precision(probabilities: ArrayLike, truth: ArrayLike) -> float:

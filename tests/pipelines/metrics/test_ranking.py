@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from pipelines.metrics.label_quality import compute_auc
-from pipelines.metrics.ranking import compute_average_precision, compute_roc_auc
+from pipelines.metrics.ranking import compute_average_precision, compute_roc_auc, compute_roc_curve
 
 
 def pairs_won(values, truth):
@@ -87,3 +87,24 @@ def test_refusals():
         compute_roc_auc([0.1, 0.2], [1])
     with pytest.raises(ValueError, match="NaN"):
         compute_average_precision([0.1, math.nan], [1, 0])
+
+
+def test_curve_by_hand():
+    """Ranked 1 1 0 1 0 0: the second point and the last but one lie on straight lines."""
+    across, up = compute_roc_curve([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], [1, 1, 0, 1, 0, 0])
+    assert across.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 3, 1])
+    assert up.tolist() == pytest.approx([0, 2 / 3, 2 / 3, 1, 1])
+
+
+def test_area_below_the_corners_is_the_area():
+    rng = np.random.default_rng(3)
+    truth = rng.random(300) < 0.3
+    values = np.round(0.3 * truth + rng.random(300), 1)
+    across, up = compute_roc_curve(values, truth)
+    assert np.trapezoid(up, across) == pytest.approx(compute_roc_auc(values, truth), abs=1e-12)
+    assert (across[0], up[0], across[-1], up[-1]) == (0, 0, 1, 1)
+
+
+def test_no_curve_of_one_sort():
+    assert compute_roc_curve([0.1, 0.2], [1, 1]) is None
+    assert compute_roc_curve([], []) is None
