@@ -2,7 +2,9 @@
 
     concord evaluate --bundle RUN --data DIR --split test --output DIR
 
-Writes ``summary.json``, ``cases.csv``, ``report.html`` and pictures of the best, median and worst case.
+Writes ``summary.json``, ``cases.csv``, ``report.html`` and pictures of the best, median and worst case. Several sources
+are an ensemble, weighted by ``--weights``. Networks that tell what is present are measured in that too and give
+``detections.json`` and ``detections.csv``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.console import add_run_arguments, claim_output, command_parser, run_command, say
+from pipelines.keys import Keys
 from pipelines.prediction.options import (
     add_inference_arguments,
     check_inference_arguments,
@@ -29,11 +32,14 @@ from transforms.io.input_error import InputError
 if TYPE_CHECKING:
     from pipelines.data.dataset import Case, DataSet
     from pipelines.metrics.case_scores import CaseScores
+    from pipelines.prediction.detections import DetectionRecord
+    from pipelines.prediction.ensemble import Ensemble
     from pipelines.prediction.loading import ModelFacts
+    from pipelines.prediction.predictor import Predictor
     from pipelines.prediction.segmenter import Segmenter
 
 SPLITS = ("test", "validation", "training")
-WRITTEN = ("summary.json", "cases.csv", "report.html")
+WRITTEN = ("summary.json", "cases.csv", "report.html", "detections.json", "detections.csv")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,9 +48,21 @@ def build_parser() -> argparse.ArgumentParser:
     unset = argparse.SUPPRESS
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--bundle", type=Path, metavar="DIR", default=unset, help="run folder or exported bundle (folder or zip)"
+        "--bundle",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        default=unset,
+        help="run folder or exported bundle (folder or zip); several, checkpoints (.pt) among them, make an ensemble",
     )
-    source.add_argument("--checkpoint", type=Path, metavar="FILE", default=unset, help="checkpoint in a run folder")
+    source.add_argument(
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        default=unset,
+        help="checkpoint in a run folder; several make an ensemble",
+    )
     source.add_argument(
         "--predictions",
         type=Path,
@@ -57,6 +75,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="which of its cases")
     parser.add_argument("--save-masks", action="store_true", help="write the label maps into OUTPUT/masks")
+    parser.add_argument(
+        "--animate",
+        type=int,
+        metavar="N",
+        default=unset,
+        help="how many cases the report goes through slice by slice, beginning with the best, median and worst "
+        "(default: those, of networks that look at slices; else none)",
+    )
     _add_score_arguments(parser)
     add_run_arguments(parser, output="folder of the scores and the report", seed=False)
     add_inference_arguments(parser)
@@ -107,29 +133,39 @@ def _case_scores(args: argparse.Namespace) -> CaseScores:
 def run(args: argparse.Namespace) -> int:
     """Check the cases, segment, measure and report."""
     check_inference_arguments(args)
+    if vars(args).get("animate", 0) < 0:
+        raise InputError("--animate", f"must not be negative, got {args.animate}")
     scores = _case_scores(args)
     _claim(args)
     from pipelines.data.dataset import read_dataset
+    from pipelines.prediction.detections import sources_of
 
     dataset = read_dataset(args.data)
     started = time.monotonic()
-    segmenter, facts = _segmenter(args)
-    cases = _cases(dataset, args.split, facts)
+    network, facts = _networks(args)
+    masks = network is None or network.gives_mask
+    if not masks and (args.save_masks or scores.groups):
+        option = "--save-masks" if args.save_masks else "--scores"
+        raise InputError(option, "is for masks, and the network tells what is present and gives none")
+    cases = _cases(dataset, args.split, facts, masks)
     fingerprint = _check(dataset, args.split, cases)
     class_names = {label: name for label, name in dataset.labels.items() if label > 0}
     notes = [] if facts is None else _notes(facts, dataset, class_names, fingerprint)
     for note in notes:
         say(f"warning: {note}")
     entries = [case.entry() for case in cases]
-    if segmenter is None:
+    segmenter: Segmenter
+    if network is None:
         from pipelines.prediction.stored_masks import StoredMasks
 
         segmenter = StoredMasks(args.predictions, entries, class_names)
+    else:
+        segmenter = network
     settings = {"predictions": str(args.predictions)} if facts is None else {"model": facts.name, **facts.settings}
     record = {
         "command": sys.argv,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "device": settings.get("device", ""),
+        "device": "" if facts is None else sources_of(facts)[0].get("device", ""),
         "data": fingerprint,
     }
     settings |= {"notes": notes, **_told(scores, entries)}
@@ -166,41 +202,47 @@ def _clear(output: Path) -> None:
         shutil.rmtree(output / name, ignore_errors=True)
 
 
-def _segmenter(args: argparse.Namespace) -> tuple[Segmenter | None, ModelFacts | None]:
-    """Load the network; nothing when there are masks already."""
+def _networks(args: argparse.Namespace) -> tuple[Predictor | Ensemble | None, ModelFacts | None]:
+    """Load the network or networks; nothing when there are masks already."""
     options = vars(args)
     if "predictions" in options:
         given = [
             name
-            for name in ("head", "overlap", "stride", "window_weights", "flips", "dropout_samples", "trust")
+            for name in ("head", "overlap", "stride", "window_weights", "flips", "weights", "dropout_samples", "trust")
             if name in options
         ]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}", "is for networks and does nothing for finished masks")
         return None, None
-    source = options.get("bundle") or options["checkpoint"]
-    if not source.exists():
-        raise InputError(source, "does not exist")
-    if "checkpoint" in options and not source.is_file():
-        raise InputError(source, "is a folder; --checkpoint takes a file, --bundle a folder")
-    if "bundle" in options and not source.is_dir() and source.suffix.lower() != ".zip":
-        raise InputError(source, "is a file; --bundle takes a folder or a zip file, --checkpoint a file")
-    from pipelines.prediction.loading import load_predictor
+    for source in options.get("bundle") or options["checkpoint"]:
+        if not source.exists():
+            raise InputError(source, "does not exist")
+        if "checkpoint" in options and not source.is_file():
+            raise InputError(source, "is a folder; --checkpoint takes a file, --bundle a folder")
+        if "bundle" in options and not source.is_dir() and source.suffix.lower() not in (".zip", ".pt"):
+            raise InputError(source, "is a file; --bundle takes a folder or a zip file, --checkpoint a file")
+    from pipelines.prediction.ensemble import load_ensemble
     from pipelines.workflow import quiet_monai
 
     quiet_monai()
-    return load_predictor(source, inference_settings(args), trusted_hashes(args))
+    return load_ensemble(options.get("bundle") or options["checkpoint"], inference_settings(args), trusted_hashes(args))
 
 
-def _cases(dataset: DataSet, split: str, facts: ModelFacts | None) -> tuple[Case, ...]:
-    """Give the labelled cases of the split; those that the run has drawn, where the data set has no validation list."""
+def _cases(dataset: DataSet, split: str, facts: ModelFacts | None, masks: bool) -> tuple[Case, ...]:
+    """Give the labelled cases of the split; those that the run has drawn, where the data set has no validation list.
+
+    For a network that gives no ``masks`` it is enough when a case says what is present.
+    """
     cases = getattr(dataset, split)
-    if split == "validation" and not cases and facts is not None and facts.run is not None:
+    run = None if facts is None else next(iter(runs_of(facts)), None)
+    if split == "validation" and not cases and run is not None:
         from pipelines.data.splits import read_splits
         from pipelines.runs.record import SPLITS_FILE
 
-        cases = read_splits(facts.run / SPLITS_FILE, dataset).validation
-    cases = tuple(case for case in cases if case.label is not None)
+        cases = read_splits(run / SPLITS_FILE, dataset).validation
+    cases = tuple(
+        case for case in cases if case.label is not None or (not masks and Keys.PRESENCE.value in case.extras)
+    )
     if not cases:
         raise InputError(dataset.root, f"has no labelled {split} case")
     return cases
@@ -240,10 +282,18 @@ def _notes(
     if dict(class_names) != facts.class_names:
         told = [", ".join(names.values()) for names in (class_names, facts.class_names)]
         notes.append(f"The data set names its classes {told[0]}, the network {told[1]}; they are compared by number.")
-    if facts.run is None:
-        return [*notes, "The bundle does not say which cases it was trained on: see to it that these are others."]
-    leakage = leakage_warning(cases_of_training(facts.run, fingerprint), len(fingerprint["cases"]))
-    return [*notes, leakage] if leakage else notes
+    for member in facts.members or (facts,):
+        whose = f"{member.name}: " if facts.members else ""
+        said = "The bundle does not say which cases it was trained on: see to it that these are others."
+        if member.run is not None:
+            said = leakage_warning(cases_of_training(member.run, fingerprint), len(fingerprint["cases"]))
+        notes += [whose + said] if said else []
+    return notes
+
+
+def runs_of(facts: ModelFacts) -> list[Path]:
+    """Give the run folders that a network, or the members of an ensemble, come from, where they are at hand."""
+    return [member.run for member in facts.members or (facts,) if member.run is not None]
 
 
 def _measure(
@@ -259,7 +309,10 @@ def _measure(
 ) -> None:
     """Measure every case and write all results; ``summary.json``, which says that they are complete, last."""
     from pipelines.metrics.case_report import CaseReport
-    from pipelines.prediction.evaluation import MASK_FOLDER, NSD_TOLERANCE_MM, evaluate_cases
+    from pipelines.prediction.detections import resources, sources_of
+    from pipelines.prediction.evaluation import MASK_FOLDER, NSD_TOLERANCE_MM, detect_cases, evaluate_cases
+    from pipelines.prediction.segmenter import PresenceSegmenter
+    from pipelines.runs.record import peak_memory
 
     report = CaseReport(
         class_names,
@@ -272,16 +325,25 @@ def _measure(
     masks = args.output / MASK_FOLDER if args.save_masks else None
     if args.overwrite:
         _clear(args.output)
-    evaluate_cases(entries, segmenter, report, class_names, masks, scores)
-    say(report.format_table())
-    record["wall_seconds"] = round(time.monotonic() - started, 1)
-    _write_report(args.output, segmenter, facts, entries, report.summary(), record)
+    found: DetectionRecord | None
+    if isinstance(segmenter, PresenceSegmenter) and not segmenter.gives_mask:
+        found = detect_cases(entries, segmenter, class_names)
+        report.sections = {"detection": found.scores(), "resources": resources(found.seconds())}
+        report.more_definitions = found.definitions()
+    else:
+        found = evaluate_cases(entries, segmenter, report, class_names, masks, scores)
+        say(report.format_table())
+    record |= {"wall_seconds": round(time.monotonic() - started, 1), **peak_memory()}
+    _write_report(args, segmenter, facts, entries, report.summary(), record)
+    if found is not None and facts is not None:
+        found.write(args.output, sources_of(facts), report.sections["resources"])
+        say(f"detections: {args.output / 'detections.json'}")
     report.write(args.output)
     say(f"report: {args.output / 'report.html'}")
 
 
 def _write_report(
-    output: Path,
+    args: argparse.Namespace,
     segmenter: Segmenter,
     facts: ModelFacts | None,
     entries: Sequence[Mapping[str, Any]],
@@ -291,8 +353,10 @@ def _write_report(
     import yaml
 
     from pipelines.figures.report import write_report
+    from pipelines.prediction.case_animations import case_animations
     from pipelines.prediction.case_pictures import PICTURE_FOLDER, case_pictures
 
+    output, names = args.output, [] if facts is None else [member.name for member in facts.members]
     name = "stored masks" if facts is None else facts.name
     write_report(
         output / "report.html",
@@ -303,6 +367,7 @@ def _write_report(
         config_text="" if facts is None else yaml.safe_dump(dict(facts.config), sort_keys=False, allow_unicode=True),
         pictures=case_pictures(output / PICTURE_FOLDER, segmenter, entries, summary),
         notes=summary["settings"]["notes"],
+        animations=case_animations(segmenter, entries, summary, names, vars(args).get("animate")),
     )
 
 

@@ -2,8 +2,10 @@
 
     concord infer --bundle RUN --input FILE-or-DIR --output DIR
 
-Several bundles are an ensemble: the mean of their class probabilities. Each image ``NAME.nii.gz`` (NRRD, MetaImage,
-picture, folder with a DICOM series) gives ``NAME_seg.nii.gz`` (``.png`` for pictures); ``volumes.csv`` has the volumes.
+Several bundles are an ensemble: the mean of their class probabilities, weighted by ``--weights``. Each image
+``NAME.nii.gz`` (NRRD, MetaImage, picture, folder with a DICOM series) gives ``NAME_seg.nii.gz`` (``.png`` for
+pictures); ``volumes.csv`` has the volumes. Networks that tell what is present give ``detections.json`` and
+``detections.csv`` beside: the probability of each kind of lesion in every slice and in the volume.
 With ``--dropout-samples``, ``NAME_uncertainty`` of the same suffix holds the entropy of the class probabilities, from 0
 (certain) to 1 (all classes as likely); as 0 to 255 in pictures.
 """
@@ -30,7 +32,9 @@ from transforms.io.input_error import InputError, InputErrors
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipelines.prediction.segmenter import Segmenter
+    from pipelines.prediction.detections import DetectionRecord
+    from pipelines.prediction.loading import ModelFacts
+    from pipelines.prediction.segmenter import PresenceSegmenter, Segmenter
 
 VOLUMES_FILE = "volumes.csv"
 COLUMNS = ("case", "label", "class", "voxels", "volume_ml")
@@ -67,22 +71,59 @@ def run(args: argparse.Namespace) -> int:
     for source in (*args.bundle, args.input):
         if not source.exists():
             raise InputError(source, "does not exist")
+    from pipelines.prediction.detections import JSON_FILE, DetectionRecord, resources, sources_of
     from pipelines.prediction.ensemble import load_ensemble
     from pipelines.prediction.inputs import check_inputs, find_inputs
     from pipelines.workflow import quiet_monai
 
     quiet_monai()
     segmenter, facts = load_ensemble(args.bundle, inference_settings(args), trusted_hashes(args))
-    entries = find_inputs(args.input, facts.in_channels)
+    entries = find_inputs(args.input, facts.in_channels, facts.spatial_dims)
+    if not segmenter.gives_mask:
+        return _detect(args, segmenter, facts, entries)
     uncertain = "dropout_samples" in vars(args)
     outputs = _planned_outputs(entries, args.output, args.overwrite, uncertain)
     check_inputs(entries, facts.in_channels, facts.spatial_dims, facts.spacing_mm)
-    claim_output(args.output, overwrite=args.overwrite, finished_by=VOLUMES_FILE)
+    for name in (VOLUMES_FILE, JSON_FILE):
+        claim_output(args.output, overwrite=args.overwrite, finished_by=name)
     if args.overwrite:
         _clear_uncertainty(entries, outputs)
-    rows, faults = _segment(segmenter, entries, outputs, facts.class_names)
+        _clear_detections(args.output)
+    found = DetectionRecord(facts.class_names)
+    rows, faults = _segment(segmenter, entries, outputs, facts.class_names, found)
+    if len(found):
+        found.write(args.output, sources_of(facts), resources(found.seconds()))
     _write_volumes(args.output / VOLUMES_FILE, rows)
     say(f"{len(entries) - len(faults)} of {len(entries)} images segmented: {args.output}")
+    if faults:
+        raise InputErrors(faults)
+    return 0
+
+
+def _detect(
+    args: argparse.Namespace, segmenter: PresenceSegmenter, facts: ModelFacts, entries: Sequence[Mapping[str, Any]]
+) -> int:
+    """Write what networks find that give no mask."""
+    from pipelines.prediction.detections import JSON_FILE, DetectionRecord, resources, sources_of
+    from pipelines.prediction.inputs import check_inputs
+
+    check_inputs(entries, facts.in_channels, facts.spatial_dims, facts.spacing_mm)
+    if (args.output / VOLUMES_FILE).exists():
+        raise InputError(args.output, f"holds masks ({VOLUMES_FILE}), and these networks give none; choose another")
+    claim_output(args.output, overwrite=args.overwrite, finished_by=JSON_FILE)
+    if args.overwrite:
+        _clear_detections(args.output)
+    found = DetectionRecord(facts.class_names)
+    faults = []
+    for entry in progress(entries, "detecting"):
+        try:
+            found.add(str(entry[Keys.CASE_ID.value]), *segmenter.predict_presence(entry))
+        except InputError as fault:
+            faults.append(fault)
+    for line in found.told():
+        say(line)
+    found.write(args.output, sources_of(facts), resources(found.seconds()))
+    say(f"{len(found)} of {len(entries)} images looked at, no masks made: {args.output}")
     if faults:
         raise InputErrors(faults)
     return 0
@@ -128,15 +169,29 @@ def _clear_uncertainty(entries: Sequence[Mapping[str, Any]], outputs: Sequence[P
             uncertainty_file(mask).unlink(missing_ok=True)
 
 
+def _clear_detections(folder: Path) -> None:
+    """Take away what an earlier run has detected."""
+    from pipelines.prediction.detections import DETECTION_FILES
+
+    for name in DETECTION_FILES:
+        (folder / name).unlink(missing_ok=True)
+
+
 def _image_files(entry: Mapping[str, Any]) -> list[str]:
     image = entry[Keys.IMAGE.value]
     return [image] if isinstance(image, str) else list(image)
 
 
 def _segment(
-    segmenter: Segmenter, entries: Sequence[Mapping[str, Any]], outputs: Sequence[Path], class_names: Mapping[int, str]
+    segmenter: Segmenter,
+    entries: Sequence[Mapping[str, Any]],
+    outputs: Sequence[Path],
+    class_names: Mapping[int, str],
+    detections: DetectionRecord,
 ) -> tuple[list[tuple[Any, ...]], list[InputError]]:
-    """Write each image's mask; give the rows of ``volumes.csv``, and what was wrong with those that have none."""
+    """Write each image's mask and keep what is detected; give the rows of ``volumes.csv``, and what was wrong with
+    those that have none.
+    """
     from pipelines.prediction.evaluation import first_image
     from pipelines.prediction.uncertainty_file import uncertainty_file, write_uncertainty
     from transforms.io.volume import read_geometry, write_mask
@@ -157,6 +212,8 @@ def _segment(
         except OSError as fault:
             raise InputError(output, f"cannot be written: {fault.strerror}") from fault
         case_id = str(entry[Keys.CASE_ID.value])
+        if prediction.presence is not None:
+            detections.add(case_id, prediction.presence, prediction.seconds)
         found = _volumes(case_id, prediction.labels, read_geometry(source).affine, class_names)
         say(f"{case_id}: " + ", ".join(_told(row) for row in found))
         rows += found

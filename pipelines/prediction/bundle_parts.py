@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +79,9 @@ def grid_facts(
         image = metadata["network_data_format"]["inputs"]["image"] if "in_channels" not in config else {}
         channels = int(config["in_channels"] if "in_channels" in config else image["num_channels"])
         window = config["patch_size"] if "patch_size" in config else getattr(parts["inferer"], "roi_size", None)
-        dims = len(window if isinstance(window, Sequence) else image["spatial_shape"])
+        # Networks that take whole images have no window.
+        told_dims = config.get("spatial_dims") if "in_channels" in config and window is None else None
+        dims = told_dims or len(window if isinstance(window, Sequence) else image["spatial_shape"])
         spacing = config.get("spacing_mm")
         told = _spacing(parts["preprocessing"], dims) if spacing is None else [float(step) for step in spacing]
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
@@ -144,3 +149,32 @@ def in_our_order(parts: Mapping[str, Any], bundle: Path) -> dict[str, Any]:
         return dict(parts)
     inferer = ActivatedInferer(parts["inferer"], steps[:place])
     return {**parts, "inferer": inferer, "postprocessing": Compose(steps[place:])}
+
+
+@contextmanager
+def quiet_parsing() -> Iterator[None]:
+    """Keep quiet what MONAI and torch say at every load: that configurations run code, that TorchScript and
+    some defaults are old."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*GHSA-873f-pvrv-4x83.*")
+        warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        # Of defaults that MONAI means to change, in bundles that are not the user's to mend.
+        warnings.filterwarnings("ignore", message=r"monai\.transforms", category=FutureWarning)
+        yield
+
+
+@contextmanager
+def own_code_of(bundle: Path | None) -> Iterator[None]:
+    """Let a trusted bundle import its own ``scripts``, without leaving compiled files in it."""
+    if bundle is None:
+        yield
+        return
+    writes = sys.dont_write_bytecode
+    sys.path.append(str(bundle.resolve()))
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = writes
+        sys.path.remove(str(bundle.resolve()))

@@ -1,4 +1,4 @@
-"""What makes class probabilities of a run's network: softmax over its logits, or one of several heads."""
+"""What makes class probabilities of a run's network: softmax over its logits, one of its heads, or slice by slice."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from networks.blocks.task_heads import LEVEL_SET
 from networks.nets.dual_task_predictor import DualTaskPredictor
 from networks.nets.multi_task_predictor import MultiTaskPredictor
 from networks.nets.multi_task_unet import MultiTaskUNet
+from networks.nets.slice_predictor import SlicePredictor
 from networks.nets.softmax_predictor import SoftmaxPredictor
 from transforms.io.input_error import InputError
 
 SOFTMAX = "softmax"
+SLICES = "slices"
 STEEPNESS = 1500.0
 
-ClassPredictor: TypeAlias = DualTaskPredictor | MultiTaskPredictor | SoftmaxPredictor
+ClassPredictor: TypeAlias = DualTaskPredictor | MultiTaskPredictor | SlicePredictor | SoftmaxPredictor
 
 
 def head_of(config: Mapping[str, Any]) -> str:
     """Give a configuration's ``head``: ``mask``, ``level_set`` or ``mean`` of a dual-task network; one of a multi-task
-    network's own; ``softmax``, also where it names none, of a network that gives logits of all classes.
+    network's own; ``slices`` of a network that looks at slices and their neighbours; ``softmax``, also where it names
+    none, of a network that gives logits of all classes.
     """
     return str(config.get("head") or SOFTMAX)
 
@@ -34,13 +37,22 @@ def class_predictor(network: nn.Module, config: Mapping[str, Any]) -> ClassPredi
 
     Args:
         network: the trained network; one of the class :class:`networks.nets.MultiTaskUNet` tells its heads itself.
-        config: the run's configuration; of a network with several heads, ``head`` and ``k`` are looked at.
+        config: the run's configuration; of a network with several heads, ``head`` and ``k`` are looked at, of one of
+            slices ``neighbours``, ``spatial_dims``, ``slice_axis`` and ``slices_at_once``.
 
     Raises:
         ValueError: for a head that there is not.
-        KeyError: when a dual-task network's configuration has no ``k``.
+        KeyError: when a dual-task network's configuration has no ``k``, or one of slices no ``neighbours``.
     """
     head = head_of(config)
+    if head == SLICES:
+        return SlicePredictor(
+            network,
+            neighbours=int(config["neighbours"]),
+            spatial_dims=int(config.get("spatial_dims", 3)),
+            slice_axis=int(config.get("slice_axis", -1)),
+            slices_at_once=int(config.get("slices_at_once", 8)),
+        )
     if isinstance(network, MultiTaskUNet):
         return MultiTaskPredictor(network, head=head, k=float(config.get("k", STEEPNESS)))
     if head == SOFTMAX:

@@ -1,9 +1,9 @@
-"""Several networks as one: the mean of their class probabilities on the grid of the image."""
+"""Several networks as one: the weighted mean of what they say, on the grid of the image."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +12,86 @@ import torch
 
 from pipelines.prediction.loading import InferenceSettings, ModelFacts, load_member, refuse_other_hashes
 from pipelines.prediction.predictor import Predictor
-from pipelines.prediction.segmenter import Prediction
+from pipelines.prediction.slabs import SharedImages, Slab, SlabSegmenter
 from transforms.io.input_error import InputError
 
 
-class Ensemble:
-    """Mean of the probabilities of several predictors, which may differ in spacing, window and preprocessing.
+class Ensemble(SlabSegmenter):
+    """Weighted mean of what several predictors say, which may differ in spacing, window and preprocessing.
 
-    The mean is taken on the grid of the image file, and the first predictor's postprocessing decides on it.
+    The mean of the class probabilities is taken on the grid of the image file, and the postprocessing of the first
+    predictor that gives a mask decides on it. Presence has a mean of its own, over the predictors that tell it.
+
+    Where one predictor goes through a volume slab by slab, so does the mean; what others find in the whole volume is
+    kept until then.
 
     Args:
         predictors: at least one; all of the same classes.
+        weights: a positive number for each; None for equal ones. Only their ratios count.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when there is none, weights are not positive numbers or not one for each, or predictors that go by
+            slices do so along different axes or in other slabs.
     """
 
-    def __init__(self, predictors: Sequence[Predictor]) -> None:
+    def __init__(self, predictors: Sequence[Predictor], weights: Sequence[float] | None = None) -> None:
         if not predictors:
             raise ValueError("An ensemble needs at least one predictor.")
         self.predictors = tuple(predictors)
+        self.weights = normalised(weights if weights is not None else [1.0] * len(predictors))
+        if len(self.weights) != len(self.predictors):
+            raise ValueError(f"{len(self.predictors)} predictors need as many weights, got {len(self.weights)}.")
+        axes = {predictor.slice_axis for predictor in predictors} - {None}
+        if len(axes) > 1:
+            raise ValueError("The predictors look at slices along different axes.")
+        if len({predictor.slab_slices for predictor in predictors}) > 1:
+            raise ValueError("The predictors look at slabs of different thickness.")
+        masks = [predictor for predictor in predictors if predictor.gives_mask]
+        super().__init__(
+            (masks or self.predictors)[0].decision,
+            next(iter(axes), None),
+            bool(masks),
+            any(predictor.tells_presence for predictor in predictors),
+            any(predictor.tells_uncertainty for predictor in predictors),
+        )
 
-    @torch.inference_mode()
-    def predict(self, entry: Mapping[str, Any]) -> Prediction:
-        """Segment one case; see :class:`pipelines.prediction.segmenter.Segmenter`."""
-        started = time.monotonic()
-        first, *others = self.predictors
-        total = first.predict_probabilities(entry)
-        for predictor in others:
-            total += predictor.predict_probabilities(entry)
-        return first.prediction(total / len(self.predictors), started)
+    def slabs(self, entry: Mapping[str, Any]) -> Iterator[Slab]:
+        """Give the mean of what is found in one case; see :class:`pipelines.prediction.slabs.SlabSegmenter`."""
+        images = SharedImages()
+        streams = [predictor.slabs(entry, self.slice_axis, images) for predictor in self.predictors]
+        for parts in zip(*streams, strict=True):
+            yield Slab(
+                self._mean([part.probabilities for part in parts]),
+                self._mean([part.presence for part in parts]),
+            )
 
     def predict_level_set(self, entry: Mapping[str, Any]) -> np.ndarray | None:
         """Give None: level sets of several networks, each in a unit of its own, have no mean worth showing."""
         return None
+
+    @torch.inference_mode()
+    def _mean(self, parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+        """Weighted mean of the parts that are there; None of none."""
+        there = [(weight, part) for weight, part in zip(self.weights, parts, strict=True) if part is not None]
+        if not there:
+            return None
+        share = math.fsum(weight for weight, _ in there)
+        total = there[0][1] * (there[0][0] / share)
+        for weight, part in there[1:]:
+            total = torch.add(total, part, alpha=weight / share)
+        return total
+
+
+def normalised(weights: Sequence[float]) -> tuple[float, ...]:
+    """Give weights whose sum is one.
+
+    Raises:
+        ValueError: when one is not a positive finite number.
+    """
+    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise ValueError(f"Weights must be positive numbers, got {', '.join(f'{weight:g}' for weight in weights)}.")
+    total = math.fsum(weights)
+    return tuple(weight / total for weight in weights)
 
 
 def load_ensemble(
@@ -55,15 +101,20 @@ def load_ensemble(
 
     Args:
         sources: at least one.
-        settings: how to infer; the same for all.
+        settings: how to infer; the same for all, but for their weights.
         trusted: SHA-256 hashes of those that may run any code.
 
     Returns:
         The segmenter, and what the first source is; its name lists all of them.
 
     Raises:
-        InputError: when one cannot be loaded, is given twice, or takes or gives something else than the first.
+        InputError: when one cannot be loaded, is given twice, or takes or gives something else than the first; when
+            there is not one weight for each.
     """
+    if settings.weights is not None and len(settings.weights) != len(sources):
+        told = "one weight" if len(settings.weights) == 1 else f"{len(settings.weights)} weights"
+        wanted = f"each of the {len(sources)} sources" if len(sources) > 1 else "the source"
+        raise InputError("--weights", f"needs one for {wanted}, got {told}")
     for index, source in enumerate(sources):
         if source.resolve() in [other.resolve() for other in sources[:index]]:
             raise InputError(source, "is given twice")
@@ -74,19 +125,28 @@ def load_ensemble(
     predictor, first = loaded[0]
     if len(loaded) == 1:
         return predictor, first
-    for source, (_, facts) in zip(sources[1:], loaded[1:], strict=True):
+    for source, (member, facts) in zip(sources[1:], loaded[1:], strict=True):
         for what in ("class_names", "in_channels", "spatial_dims"):
             wanted, found = getattr(first, what), getattr(facts, what)
             if found != wanted:
                 told = what.replace("_", " ")
                 raise InputError(source, f"has the {told} {found}, but {sources[0]} has {wanted}")
+        if None not in (axes := (predictor.slice_axis, member.slice_axis)) and axes[0] != axes[1]:
+            raise InputError(source, f"looks at slices along axis {axes[1]}, but {sources[0]} along axis {axes[0]}")
+    ensemble = Ensemble([member for member, _ in loaded], settings.weights)
+    members = tuple(facts for _, facts in loaded)
+    told_of = [
+        {"name": facts.name, "weight": round(weight, 6), **facts.settings}
+        for facts, weight in zip(members, ensemble.weights, strict=True)
+    ]
     facts = ModelFacts(
-        " + ".join(facts.name for _, facts in loaded),
+        " + ".join(facts.name for facts in members),
         first.class_names,
         first.in_channels,
         first.spatial_dims,
         first.spacing_mm,
         first.config,
-        {"ensemble": [{"name": facts.name, **facts.settings} for _, facts in loaded]},
+        {"ensemble": told_of},
+        members=members,
     )
-    return Ensemble([predictor for predictor, _ in loaded]), facts
+    return ensemble, facts

@@ -17,16 +17,18 @@ MAX_RESAMPLED_VOXELS = 2**31
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
-def find_inputs(path: Path, channels: int) -> list[dict[str, Any]]:
+def find_inputs(path: Path, channels: int, spatial_dims: int | None = None) -> list[dict[str, Any]]:
     """Give a case entry for each image that ``path`` means.
 
     A file is one image. A folder with image files holds one image each; where the network takes several channels and
     all names end in a channel's number (``case_0000.nii.gz``, ``case_0001.nii.gz``), the files of a name make one
-    image. A folder without image files is a DICOM series, or holds folders that are.
+    image. A folder without image files is a DICOM series, or holds folders that are. For a network of volumes a folder
+    of pictures alone is one volume, whose slices they are, as is each such folder in a folder.
 
     Args:
         path: file or folder.
         channels: how many the network takes.
+        spatial_dims: 2 or 3, what the network is for; None makes nothing of it.
 
     Raises:
         InputError: when there is nothing to segment, or channels are missing.
@@ -37,6 +39,8 @@ def find_inputs(path: Path, channels: int) -> list[dict[str, Any]]:
         return [_entry(stem_of(path), path)]
     inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     images = [entry for entry in inside if entry.is_file() and format_of(entry)]
+    if spatial_dims == 3 and images and all(format_of(image) == "raster" for image in images):
+        return [_entry(path.resolve().name, path)]
     if images:
         return _grouped(images, channels)
     if any(entry.is_file() for entry in inside):

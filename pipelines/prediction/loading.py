@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +20,12 @@ from pipelines.prediction.bundle_parts import (
     fill_network,
     grid_facts,
     in_our_order,
+    own_code_of,
+    quiet_parsing,
     with_our_reader,
 )
 from pipelines.prediction.class_predictor import choose_head, class_predictor, head_of, level_set_of
+from pipelines.prediction.flip_axes import flip_axes
 from pipelines.prediction.predictor import Predictor
 from pipelines.runs.record import CONFIG_FILE, RUN_FILE
 from pipelines.trust.archive import unpacked
@@ -38,6 +38,7 @@ from pipelines.trust.bundle_scan import (
     network_part,
     refuse_findings,
     run_findings,
+    target_of,
     without_writers,
 )
 from pipelines.trust.config_files import read_config
@@ -58,19 +59,22 @@ class InferenceSettings:
         overlap: of neighbouring windows, a fraction or one per axis; None for the bundle's.
         stride: from window to window, voxels of the network's grid along each axis; another way to say ``overlap``.
         window_mode: ``gaussian`` or ``constant`` weights within a window; None for the bundle's.
-        flips: axes to mirror for test-time augmentation.
+        flips: axes to mirror for test-time augmentation, by number from 0 or, for networks that look at slices, by name
+            (:data:`pipelines.prediction.options.FLIP_NAMES`).
         dropout_samples: passes with dropout on, of which the mean is taken and the uncertainty told; None for one
             without.
         device: where to compute.
+        weights: of the sources of an ensemble, positive; None for equal ones.
     """
 
     head: str | None = None
     overlap: float | Sequence[float] | None = None
     stride: tuple[int, ...] | None = None
     window_mode: str | None = None
-    flips: tuple[int, ...] = ()
+    flips: tuple[int | str, ...] = ()
     dropout_samples: int | None = None
     device: torch.device = torch.device("cpu")
+    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.head is not None and self.head not in HEADS:
@@ -91,6 +95,7 @@ class ModelFacts:
         settings: how it infers; JSON.
         run: the run folder that it comes from; None when that is not at hand.
         sha256: of the source, when hashes of trusted ones were given; else empty.
+        members: what the sources of an ensemble are; empty of one source.
     """
 
     name: str
@@ -102,6 +107,7 @@ class ModelFacts:
     settings: dict[str, Any]
     run: Path | None = None
     sha256: str = ""
+    members: tuple[ModelFacts, ...] = ()
 
 
 def load_predictor(
@@ -132,7 +138,7 @@ def load_member(
     source = Path(source)
     if not source.exists():
         raise InputError(source, "does not exist")
-    with _quiet_parsing(), unpacked(source) as opened:
+    with quiet_parsing(), unpacked(source) as opened:
         return _load(source, opened, settings, trusted)
 
 
@@ -244,15 +250,15 @@ def _from_run(
         if settings.head is not None:
             choose_head(classes, settings.head, run)
         parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
+        grid = grid_facts(config, {}, parts, run)
         predictor = Predictor(
-            _averaged(classes, settings, run),
+            _averaged(classes, settings, run, grid[1]),
             device=settings.device,
             level_set=level_set_of(classes),
             tells_uncertainty=settings.dropout_samples is not None,
             **in_our_order(parts, run),
         )
         told = {"checkpoint": checkpoint.name, **_told(config, settings)}
-        grid = grid_facts(config, {}, parts, run)
     except InputError:
         raise
     except _UNFIT as fault:
@@ -272,7 +278,7 @@ def _from_bundle(
     try:
         config = _with_settings(with_our_reader(without_writers(config)), settings)
         config["device"] = f"$torch.device('{settings.device}')"
-        with _own_code_of(bundle if digest in trusted else None):
+        with own_code_of(bundle if digest in trusted else None):
             parser = _parser(bundle_parts(config))
             network: Any = fill_network(parser.get_parsed_content(network_part(config)), bundle)
             parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
@@ -285,7 +291,7 @@ def _from_bundle(
     if settings.head is not None:
         choose_head(network, settings.head, source)
     predictor = Predictor(
-        _averaged(network, settings, source),
+        _averaged(network, settings, source, grid[1]),
         device=settings.device,
         level_set=level_set_of(network),
         tells_uncertainty=settings.dropout_samples is not None,
@@ -306,16 +312,15 @@ def _with_settings(config: Mapping[str, Any], settings: InferenceSettings) -> di
         if "patch_size" not in config:
             raise InputError("--stride", "needs a bundle that tells its patch_size; take --overlap")
         overlap = stride_overlap(settings.stride, config["patch_size"])
+    if target_of(config["inferer"]) == "SimpleInferer":
+        for option, value in (("--overlap", overlap), ("--window-weights", settings.window_mode)):
+            if value is not None:
+                raise InputError(option, "is for windows, and this network takes whole images")
     if overlap is not None:
         config["overlap"] = overlap
         config["inferer"] = {**config["inferer"], "overlap": overlap}
     if settings.window_mode is not None:
         config["inferer"] = {**config["inferer"], "mode": settings.window_mode}
-    sides = config.get("patch_size", (0, 0, 0))
-    for axis in settings.flips:
-        if not 0 <= axis < len(sides):
-            last = len(sides) - 1
-            raise InputError("--flips", f"axis {axis} is not there; the network's axes are 0 to {last}")
     return config
 
 
@@ -350,42 +355,14 @@ def _told(config: Mapping[str, Any], settings: InferenceSettings) -> dict[str, A
     return told if settings.stride is None else {**told, "stride": list(settings.stride)}
 
 
-def _averaged(network: torch.nn.Module, settings: InferenceSettings, source: Path) -> torch.nn.Module:
+def _averaged(network: torch.nn.Module, settings: InferenceSettings, source: Path, dims: int) -> torch.nn.Module:
     if settings.dropout_samples is not None:
         if not has_dropout(network):
             reason = "an exported network keeps none" if isinstance(network, torch.jit.ScriptModule) else "it has none"
             raise InputError("--dropout-samples", f"the network of {source} cannot draw dropout: {reason}")
         network = DropoutAverage(network, settings.dropout_samples)
-    return FlipAverage(network, settings.flips) if settings.flips else network
-
-
-@contextmanager
-def _quiet_parsing() -> Iterator[None]:
-    """Keep quiet what MONAI and torch say at every load: that configurations run code, that TorchScript and
-    some defaults are old."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*GHSA-873f-pvrv-4x83.*")
-        warnings.filterwarnings("ignore", message=".*nvImageCodec.*")
-        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-        # Of defaults that MONAI means to change, in bundles that are not the user's to mend.
-        warnings.filterwarnings("ignore", message=r"monai\.transforms", category=FutureWarning)
-        yield
-
-
-@contextmanager
-def _own_code_of(bundle: Path | None) -> Iterator[None]:
-    """Let a trusted bundle import its own ``scripts``, without leaving compiled files in it."""
-    if bundle is None:
-        yield
-        return
-    writes = sys.dont_write_bytecode
-    sys.path.append(str(bundle.resolve()))
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = writes
-        sys.path.remove(str(bundle.resolve()))
+    axes = flip_axes(settings.flips, dims, network, source)
+    return FlipAverage(network, axes) if axes else network
 
 
 def _parser(config: Mapping[str, Any]) -> Any:

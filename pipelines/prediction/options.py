@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from transforms.io.input_error import InputError
 
 if TYPE_CHECKING:
     from pipelines.prediction.loading import InferenceSettings
+
+FLIP_NAMES = ("lr", "ud", "slices")
 
 
 def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +45,21 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--flips",
-        type=int,
+        type=axis,
         nargs="+",
         metavar="AXIS",
         default=unset,
-        help="test-time augmentation: axes to mirror, from 0; n axes cost 2^n passes",
+        help="test-time augmentation: axes to mirror, from 0, or lr, ud and slices of networks that look at slices; n "
+        "axes cost 2^n passes",
+    )
+    group.add_argument(
+        "--weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        default=unset,
+        help="how much each of several networks counts in the mean, in their order; only the ratios matter (default: "
+        "all alike)",
     )
     group.add_argument(
         "--dropout-samples",
@@ -84,8 +97,11 @@ def check_inference_arguments(args: argparse.Namespace) -> None:
     if any(step < 1 for step in options.get("stride", ())):
         raise InputError("--stride", "must be at least 1 voxel along each axis")
     flips = options.get("flips", [])
-    if any(axis not in (0, 1, 2) for axis in flips) or len(set(flips)) < len(flips):
-        raise InputError("--flips", "takes each of the axes 0, 1 and 2 at most once")
+    if any(flip not in (0, 1, 2, *FLIP_NAMES) for flip in flips) or len(set(flips)) < len(flips):
+        raise InputError("--flips", f"takes each of the axes 0, 1 and 2 ({', '.join(FLIP_NAMES)}) at most once")
+    weights = options.get("weights", [])
+    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise InputError("--weights", f"must be positive numbers, got {' '.join(f'{weight:g}' for weight in weights)}")
     if options.get("dropout_samples", 1) < 1:
         raise InputError("--dropout-samples", f"must be at least 1, got {options['dropout_samples']}")
     check_trust_argument(args)
@@ -125,4 +141,10 @@ def inference_settings(args: argparse.Namespace) -> InferenceSettings:
         flips=tuple(options.get("flips", ())),
         dropout_samples=options.get("dropout_samples"),
         device=resolve_device(args.device),
+        weights=tuple(options["weights"]) if "weights" in options else None,
     )
+
+
+def axis(text: str) -> int | str:
+    """Read the number of an axis, or its name."""
+    return text if text in FLIP_NAMES else int(text)

@@ -16,6 +16,8 @@ from pipelines.evaluate import build_parser, main
 from pipelines.export_bundle import write_zip
 from pipelines.metrics.case_scores import SCORE_GROUPS
 from pipelines.trust.fingerprint import bundle_sha256
+from tests.pipelines.prediction.slice_runs import SHAPE, make_sources
+from transforms.io.volume import read_volume
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +154,8 @@ REFUSED = {
     "no validation cases": (["--split", "validation"], "has no labelled validation case"),
     "output is the run": (["--output", "{run}"], "is a run folder"),
     "masks in the output": (["--predictions", "{tmp}/out/masks"], "is or holds .*masks, which is read"),
+    "weights without a network": (["--predictions", "{tmp}", "--weights", "1"], "--weights: is for networks"),
+    "weights for one": (["--weights", "1", "2"], "--weights: needs one for the source, got 2 weights"),
     "option without a network": (["--predictions", "{tmp}", "--head", "mask"], "--head: is for networks"),
     "overlap": (["--overlap", "1.5"], "--overlap: must be from 0 to below 1"),
     "stride": (["--stride", "8", "8"], "--stride: needs 3 values"),
@@ -225,3 +229,59 @@ def test_a_bundle_that_does_harm_is_refused_until_it_is_trusted(smoke_run, tmp_p
     assert second.endswith(f"pass --trust {digest}")
     assert main([*arguments, "--trust", digest]) == 0
     assert (tmp_path / "out" / "summary.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory):
+    return make_sources(tmp_path_factory.mktemp("slices"))
+
+
+def evaluate_slices(folder, output, names, *options):
+    sources = [str(folder / name) for name in names]
+    rest = ["--data", str(folder / "data"), "--output", str(output), "--device", "cpu", *options]
+    return main(["--bundle", *sources, *rest])
+
+
+def test_fusion(slices, tmp_path, quick_pictures, capsys):
+    """Several sources, a checkpoint among them: masks, detections with their truth, scores of both, and the frames."""
+    names = ["both", "masks/checkpoints/last.pt", "detector"]
+    options = ("--weights", "1", "1", "2", "--animate", "1", "--save-masks")
+    assert evaluate_slices(slices, tmp_path / "out", names, *options) == 0
+    found = summary(tmp_path / "out")
+    assert [(part["name"], part["weight"]) for part in found["settings"]["ensemble"]] == [
+        ("both", 0.25),
+        ("masks", 0.25),
+        ("detector", 0.5),
+    ]
+    labels = [read_volume(case.label).array for case in read_dataset(slices / "data").test]
+    oedema = found["detection"]["slices"]["kinds"]["retinal oedema"]
+    assert oedema["positives"] == sum(int((label == 1).any((0, 1)).sum()) for label in labels)
+    assert oedema["positives"] + oedema["negatives"] == 2 * SHAPE[2]
+    assert found["volume_dice"]["classes"]["retinal oedema"]["volumes"] == 2
+    assert found["resources"]["seconds_per_volume"] > 0
+    assert found["resources"]["peak_host_mib"] > 100
+    told = json.loads((tmp_path / "out" / "detections.json").read_text())["cases"][0]["slices"]["retinal oedema"]
+    assert told["truth"] == (labels[0] == 1).any((0, 1)).tolist()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('<figure class="case slices">') == 1
+    assert page.count("data:image/jpeg") == SHAPE[2]
+    assert "<h2>Detection</h2>" in page
+    assert "peak memory" in page
+    assert "both + masks + detector" in page
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == [
+        "oct_0002.nii.gz",
+        "oct_0003.nii.gz",
+    ]
+
+
+def test_detections_alone(slices, tmp_path, capsys):
+    assert evaluate_slices(slices, tmp_path / "out", ["detector"]) == 0
+    found = summary(tmp_path / "out")
+    assert found["cases"] == []
+    assert found["detection"]["volumes"]["n"] == 2
+    assert (tmp_path / "out" / "detections.csv").is_file()
+    assert "<h2>Detection</h2>" in (tmp_path / "out" / "report.html").read_text()
+    assert evaluate_slices(slices, tmp_path / "masks", ["detector"], "--save-masks") == 2
+    assert "error: --save-masks: is for masks" in capsys.readouterr().err
+    assert evaluate_slices(slices, tmp_path / "masks", ["both"], "--animate", "-1") == 2
+    assert "error: --animate: must not be negative, got -1" in capsys.readouterr().err

@@ -25,6 +25,7 @@ from pipelines.export_bundle import write_zip
 from pipelines.infer import main
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from tests.pipelines.prediction.dropout_run import with_dropout
+from tests.pipelines.prediction.slice_runs import SHAPE, make_sources
 from transforms.io.volume import read_volume
 
 OBLIQUE = np.array([[0.0, -1.9, 0.2, 10], [1.8, 0.0, -0.4, -5], [0.3, 0.1, 2.1, 3], [0, 0, 0, 1]])
@@ -335,3 +336,65 @@ def test_a_bundle_in_a_zip_file(smoke_run, tmp_path, capsys):
     assert infer(tmp_path / "heart.zip", source, tmp_path / "other", "--trust", "0" * 64) == 2
     assert "error: --trust: " + "0" * 64 + " is of nothing that was given" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory):
+    return make_sources(tmp_path_factory.mktemp("slices"))
+
+
+def test_fusion_with_weights(slices, tmp_path, capsys):
+    """Masks and detections are the weighted means of those that give them, with flips as augmentation."""
+    names = ["both", "masks", "detector"]
+    options = ("--weights", 1, 2, 3, "--flips", "lr")
+    scans = slices / "data" / "images"
+    assert infer([slices / name for name in names], scans, tmp_path / "out", *options) == 0
+    entry, settings = {"image": str(scans / "oct_0001.nii.gz")}, InferenceSettings(flips=("lr",))
+    both, masks, detector = (load_predictor(slices / name, settings)[0] for name in names)
+    probabilities = (both.predict_probabilities(entry) + 2 * masks.predict_probabilities(entry)) / 3
+    expected = (both.predict_presence(entry)[0] + 3 * detector.predict_presence(entry)[0]) / 4
+    mask = read_volume(tmp_path / "out" / "oct_0001_seg.nii.gz")
+    np.testing.assert_array_equal(mask.array, probabilities.argmax(0).numpy())
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [case["case_id"] for case in content["cases"]] == ["oct_0001", "oct_0002", "oct_0003"]
+    told = content["cases"][0]
+    for number, kind in enumerate(content["kinds"]):
+        np.testing.assert_allclose(told["slices"][kind]["probability"], expected[number], atol=2e-6)
+        assert told["volume"][kind]["probability"] == pytest.approx(expected[number].max(), abs=2e-6)
+    assert [(source["name"], source["flips"]) for source in content["sources"]] == [(name, ["lr"]) for name in names]
+    assert [source["weight"] for source in content["sources"]] == pytest.approx([1 / 6, 1 / 3, 1 / 2], abs=1e-6)
+    assert content["resources"]["seconds_per_volume"] > 0
+    table = list(csv.DictReader((tmp_path / "out" / "detections.csv").read_text().splitlines()))
+    assert len(table) == 3 * 3 * (1 + SHAPE[2])
+    assert {row["truth"] for row in table} == {""}
+    assert infer(slices / "masks", scans, tmp_path / "out", "--overwrite") == 0
+    assert not list((tmp_path / "out").glob("detections*"))
+
+
+def test_detections_alone(slices, tmp_path, capsys):
+    assert infer(slices / "detector", slices / "data" / "images", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["detections.csv", "detections.json"]
+    told = capsys.readouterr().out
+    assert "oct_0001: retinal oedema " in told
+    assert "3 of 3 images looked at, no masks made" in told
+    assert infer(slices / "detector", slices / "data" / "images", tmp_path / "out") == 2
+    assert "holds a finished run (detections.json)" in capsys.readouterr().err
+    assert infer(slices / "masks", slices / "data" / "images", tmp_path / "out") == 2
+    assert not list((tmp_path / "out").glob("*_seg*"))
+
+
+WRONG_WEIGHTS = {
+    ("--weights", "1"): "error: --weights: needs one for each of the 2 sources, got one weight",
+    ("--weights", "1", "0.0"): "error: --weights: must be positive numbers, got 1 0",
+    ("--flips", "3"): "error: --flips: takes each of the axes",
+    ("--overlap", "0.5"): "error: --overlap: is for windows, and this network takes whole images",
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_WEIGHTS.items())
+def test_fusion_that_is_refused(slices, tmp_path, capsys, options, message):
+    sources = [slices / "both", slices / "masks"]
+    assert infer(sources, slices / "data" / "images", tmp_path / "out", *options) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(message)
+    assert not (tmp_path / "out").exists()

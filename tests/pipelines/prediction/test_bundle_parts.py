@@ -165,6 +165,11 @@ def test_what_a_bundle_says_itself_comes_first():
     assert grid_facts(config, METADATA, parts(), BUNDLE) == (2, 2, (0.5, 0.25))
 
 
+def test_networks_of_whole_images_have_no_window():
+    config = {"in_channels": 1, "spatial_dims": 2}
+    assert grid_facts(config, {}, parts(inferer=SimpleInferer()), BUNDLE) == (1, 2, (math.inf, math.inf))
+
+
 def test_networks_that_are_none(tmp_path):
     with pytest.raises(InputError, match="its network_def makes no network"):
         fill_network("a string", tmp_path)

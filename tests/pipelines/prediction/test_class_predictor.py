@@ -9,8 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from networks.nets import DualTaskPredictor, DualTaskVNet, MultiTaskPredictor, MultiTaskUNet, SoftmaxPredictor
+from networks.nets import (
+    DualTaskPredictor,
+    DualTaskVNet,
+    MultiTaskPredictor,
+    MultiTaskUNet,
+    SlicePredictor,
+    SoftmaxPredictor,
+)
 from pipelines.prediction.class_predictor import choose_head, class_predictor, head_of, level_set_of
+from tests.pipelines.prediction.slice_networks import slice_predictor
 from transforms.io.input_error import InputError
 
 HEADS = {"vessel": {"kind": "mask", "out_channels": 2}, "sdf": {"kind": "level_set", "out_channels": 2}}
@@ -56,6 +64,17 @@ def test_named_heads(head):
 def test_a_head_that_a_multi_task_network_has_not():
     with pytest.raises(ValueError, match="head must be one of vessel, sdf, mask, level_set, mean, got softmax"):
         class_predictor(MultiTaskUNet(2, 1, HEADS, filters=2, depth=1), {})
+
+
+def test_slices():
+    network = slice_predictor(neighbours=2).network
+    predictor = class_predictor(network, {"head": "slices", "neighbours": 2, "slice_axis": 0, "slices_at_once": 3})
+    assert isinstance(predictor, SlicePredictor)
+    assert (predictor.neighbours, predictor.axis, predictor.slices_at_once, predictor.spatial_dims) == (2, 2, 3, 3)
+    assert class_predictor(network, {"head": "slices", "neighbours": 2, "spatial_dims": 2}).spatial_dims == 2
+    assert level_set_of(predictor) is None
+    with pytest.raises(KeyError):
+        class_predictor(network, {"head": "slices"})
 
 
 @pytest.mark.parametrize("form", [lambda predictor: predictor, compiled], ids=["source", "exported"])

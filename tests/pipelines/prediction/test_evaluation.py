@@ -17,9 +17,11 @@ from pipelines.prediction.evaluation import (
     NSD_TOLERANCE_MM,
     Evaluation,
     add_case,
+    detect_cases,
     evaluate_cases,
     first_image,
     mask_suffix,
+    true_presence,
 )
 from pipelines.prediction.segmenter import Prediction
 from transforms.io.input_error import InputError
@@ -44,12 +46,26 @@ class Given:
 class Sure(Given):
     """Gives probabilities too: 0.8 for what it holds to be right, the rest shared by the others."""
 
-    def predict_probabilities(self, entry):
+    def predict_with_probabilities(self, entry):
         right = torch.from_numpy(self.labels == np.arange(3)[:, None, None, None])
-        return torch.where(right, 0.8, 0.1)
+        probabilities = torch.where(right, 0.8, 0.1)
+        return Prediction(probabilities.argmax(0).numpy(), 2.5), probabilities
 
-    def prediction(self, probabilities, started):
-        return Prediction(probabilities.argmax(0).numpy(), 2.5)
+
+class Detecting(Given):
+    """Tells what is present too."""
+
+    gives_mask, tells_presence, slice_axis = True, True, 2
+
+    def __init__(self, labels, presence):
+        super().__init__(labels)
+        self.presence = presence
+
+    def predict(self, entry):
+        return Prediction(self.labels, 1.25, presence=self.presence)
+
+    def predict_presence(self, entry):
+        return self.presence, 0.75
 
 
 def reference():
@@ -104,6 +120,55 @@ def test_more_scores(entry):
     assert report.aggregate()["mean"]["roc_auc"]["n"] == 1
     assert report.summary()["pooled"]["one"]["recall"] == case["classes"]["one"]["recall"]
     assert report.summary()["pooled"]["two"]["kappa"] == 1
+
+
+# The first class is in the slices 1 to 3 of seven, the second too.
+TRUTH = np.array([[0, 1, 1, 1, 0, 0, 0]] * 2)
+PRESENCE = np.array([[0.1, 0.9, 0.8, 0.7, 0.2, 0.3, 0.1], [0.6, 0.5, 0.4, 0.9, 0.1, 0.2, 0.3]])
+
+
+def test_networks_of_slices_have_more_scores(entry):
+    report = CaseReport(CLASSES, NSD_TOLERANCE_MM)
+    found = evaluate_cases([entry], Detecting(reference(), PRESENCE), report, CLASSES)
+    summary = report.summary()
+    assert len(found) == 1
+    kinds = summary["detection"]["slices"]["kinds"]
+    assert (kinds["one"]["positives"], kinds["one"]["negatives"]) == (3, 4)
+    # Of the second class 10 of the 12 pairs are in order: 0.5 and 0.4 lie below 0.6.
+    assert (kinds["one"]["auc"], kinds["two"]["auc"]) == (1, pytest.approx(10 / 12))
+    assert summary["detection"]["volumes"]["kinds"]["one"]["auc"] is None
+    assert summary["volume_dice"]["dice"] == 1
+    assert summary["resources"]["seconds_per_volume"] == 1.25
+    assert summary["resources"]["peak_host_mib"] > 10
+    assert {"detection", "volume_dice"} <= set(summary["definitions"])
+
+
+def test_other_segmenters_have_none_of_these(entry):
+    report = CaseReport(CLASSES, NSD_TOLERANCE_MM)
+    assert evaluate_cases([entry], Given(reference()), report, CLASSES) is None
+    assert report.sections == {}
+
+
+def test_detections_alone(entry):
+    found = detect_cases([entry], Detecting(None, PRESENCE), CLASSES)
+    assert found.scores()["slices"]["kinds"]["two"]["auc"] == pytest.approx(10 / 12)
+    assert found.seconds() == [0.75]
+
+
+def test_truth_from_the_data_list(entry):
+    """What the label leaves open is taken from the list; without both nothing is known."""
+    listed = {**entry, "presence": ["two"]}
+    without = {key: value for key, value in listed.items() if key != "label"}
+    slices, whole = true_presence(listed, CLASSES, PRESENCE, 2)
+    np.testing.assert_array_equal(slices, TRUTH)
+    np.testing.assert_array_equal(whole, [1, 1])
+    slices, whole = true_presence(without, CLASSES, PRESENCE, 2)
+    np.testing.assert_array_equal(slices, [[0] * 7, [-1] * 7])
+    np.testing.assert_array_equal(whole, [0, 1])
+    assert true_presence({"image": entry["image"]}, CLASSES, PRESENCE, 2) == (None, None)
+    slices, whole = true_presence(without, CLASSES, PRESENCE[:, 0], None)
+    np.testing.assert_array_equal(slices, [0, 1])
+    np.testing.assert_array_equal(whole, [0, 1])
 
 
 def test_masks_alone_have_no_probabilities(entry):

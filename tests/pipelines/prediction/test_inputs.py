@@ -106,3 +106,12 @@ def test_good_images_pass(tmp_path):
     check_inputs(find_inputs(tmp_path / "colour.png", 3), **flat)
     with pytest.raises(InputErrors, match="has 3 channels, but the network takes 1"):
         check_inputs(find_inputs(tmp_path / "colour.png", 1), **{**flat, "channels": 1})
+
+
+def test_pictures_are_the_slices_of_a_volume_for_a_network_of_volumes(tmp_path: Path) -> None:
+    folder = touched(tmp_path / "eye", "b_1.png", "b_2.png")
+    assert names(find_inputs(folder, 1, spatial_dims=3)) == {"eye": "eye"}
+    assert set(names(find_inputs(folder, 1, spatial_dims=2))) == {"b_1", "b_2"}
+    assert set(names(find_inputs(tmp_path, 1, spatial_dims=3))) == {"eye"}
+    mixed = touched(tmp_path / "mixed", "a.png", "a.nii.gz")
+    assert len(find_inputs(mixed, 1, spatial_dims=3)) == 2

@@ -12,6 +12,7 @@ import yaml
 from monai.inferers.utils import _get_scan_interval
 
 from pipelines.data.dataset import read_dataset
+from pipelines.export.bundle_export import export_run
 from pipelines.export_bundle import write_zip
 from pipelines.prediction.loading import (
     InferenceSettings,
@@ -24,8 +25,10 @@ from pipelines.prediction.loading import (
 )
 from pipelines.trust.fingerprint import bundle_sha256
 from tests.pipelines.export.multi_task_run import make_multi_task_run
+from tests.pipelines.export.slices_run import make_slices_run
 from tests.pipelines.export.softmax_run import make_softmax_run
 from tests.pipelines.prediction.dropout_run import with_dropout
+from tests.pipelines.prediction.slice_networks import write_volume
 from transforms.io.input_error import InputError
 
 CPU = InferenceSettings()
@@ -334,3 +337,24 @@ def test_weights_that_are_not_finite(smoke_run, tmp_path):
     break_weights(bundle)
     with pytest.raises(InputError, match=r"models: holds NaN or infinite weights \(network\."):
         load_predictor(bundle, CPU)
+
+
+def test_a_run_of_slices_and_its_bundle(tmp_path):
+    """Both go slab by slab, tell the same, and may be mirrored by name."""
+    run = make_slices_run(tmp_path / "run")
+    export_run(run, run / "bundle", None)
+    scan, values = write_volume(tmp_path / "a.nii.gz", shape=(16, 24, 19))
+    settings = InferenceSettings(flips=("lr", "slices"))
+    (ours, facts), (exported, told) = (load_predictor(source, settings) for source in (run, run / "bundle"))
+    assert facts.class_names == told.class_names
+    assert (told.spatial_dims, told.in_channels, told.spacing_mm) == (3, 1, (np.inf,) * 3)
+    assert ours.by_slabs
+    assert exported.by_slabs
+    found, probabilities = exported.predict_with_probabilities(scan)
+    expected, wanted = ours.predict_with_probabilities(scan)
+    assert found.presence.shape == (3, 19)
+    np.testing.assert_allclose(found.presence, expected.presence, atol=1e-5)
+    torch.testing.assert_close(probabilities, wanted, atol=1e-5, rtol=0)
+    assert found.labels.shape == values.shape
+    with pytest.raises(InputError, match="--head: the network of .* has no choice of heads"):
+        load_predictor(run / "bundle", InferenceSettings(head="mask"))

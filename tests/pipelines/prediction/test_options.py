@@ -31,6 +31,8 @@ MEANINGS = {
     "--stride 18 18 4": {"stride": (18, 18, 4)},
     "--window-weights constant": {"window_mode": "constant"},
     "--flips 0 2": {"flips": (0, 2)},
+    "--flips lr slices": {"flips": ("lr", "slices")},
+    "--weights 1 0.5": {"weights": (1.0, 0.5)},
     "--dropout-samples 8": {"dropout_samples": 8},
     "--head level_set --flips 1 --overlap 0.5": {"head": "level_set", "flips": (1,), "overlap": 0.5},
 }
@@ -51,6 +53,12 @@ REFUSED = {
     "--flips 0 0": "--flips: takes each of the axes",
     "--flips 3": "--flips: takes each of the axes",
     "--flips -1": "--flips: takes each of the axes",
+    "--weights 1 0.0": "--weights: must be positive numbers, got 1 0",
+    "--weights 0 0": "--weights: must be positive",
+    "--weights -1 2": "--weights: must be positive",
+    "--weights nan": "--weights: must be positive",
+    "--weights inf 1": "--weights: must be positive",
+    "--flips lr lr": "--flips: takes each of the axes",
     "--dropout-samples 0": "--dropout-samples: must be at least 1, got 0",
     "--trust 0123": "--trust: takes the SHA-256 of a bundle, 64 hexadecimal digits, got 0123",
     f"--trust {'g' * 64}": "--trust: takes the SHA-256",
@@ -64,7 +72,9 @@ def test_what_is_refused(options, message):
         check_inference_arguments(parsed(*options.split()))
 
 
-@pytest.mark.parametrize("options", ["--overlap 0.5 --stride 1 1 1", "--head body", "--window-weights flat"])
+@pytest.mark.parametrize(
+    "options", ["--overlap 0.5 --stride 1 1 1", "--head body", "--window-weights flat", "--flips left", "--weights"]
+)
 def test_what_the_parser_refuses(options, capsys):
     with pytest.raises(SystemExit) as stop:
         parsed(*options.split())

@@ -11,11 +11,13 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from monai.transforms import AsDiscreted, Compose
+from monai.transforms import AsDiscreted, Compose, Flipd, Resized
 from torch import nn
 
 import bundles
 from pipelines.prediction.predictor import Predictor
+from tests.pipelines.prediction.slice_networks import as_network, slice_predictor, write_volume
+from tests.pipelines.prediction.slice_networks import predictor as of_slices
 from transforms.io.input_error import InputError
 
 COMMON = Path(bundles.__file__).parent / "left_atrium_dtc" / "configs" / "common.yaml"
@@ -180,3 +182,60 @@ def test_the_network_must_give_one_tensor(tmp_path):
     write_ball(tmp_path / "ball.nii.gz", *GRIDS["RAS"])
     with pytest.raises(TypeError, match="one tensor"):
         Predictor(Two(), *parts(), torch.device("cpu")).predict({"image": str(tmp_path / "ball.nii.gz")})
+
+
+def test_slices_of_another_number_take_the_nearest_presence(tmp_path):
+    """A network that sees half as many slices: each slice of the file has what was found in the one that is nearest."""
+    entry, _ = write_volume(tmp_path / "a.nii", shape=(8, 10, 12))
+    made = of_slices(slice_predictor(), Resized("image", (8, 10, 6), mode="nearest"))
+    assert not made.by_slabs
+    found = made.predict(entry).presence
+    assert found.shape == (3, 12)
+    np.testing.assert_array_equal(found[:, ::2], found[:, 1::2])
+    assert np.unique(found[0]).size > 3
+
+
+def test_slices_in_another_order_come_back(tmp_path):
+    entry, _ = write_volume(tmp_path / "a.nii")
+    found = of_slices(slice_predictor(), Flipd("image", 2)).predict(entry)
+    expected = of_slices(FlipOnly(slice_predictor())).predict(entry)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.presence, expected.presence, atol=1e-6)
+
+
+class FlipOnly(nn.Module):
+    """Sees the slices in reverse order."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.neighbours, self.axis, self.spatial_dims = network.neighbours, network.axis, network.spatial_dims
+        self.has_mask = self.has_presence = True
+
+    def detect(self, x):
+        probabilities, presence = self.network.detect(x.flip([4]))
+        return probabilities.flip([4]), presence.flip([2])
+
+    def presence(self, x):
+        return self.detect(x)[1]
+
+
+@pytest.mark.filterwarnings("ignore:axcodes")
+def test_single_slices(tmp_path):
+    from PIL import Image
+
+    picture = np.random.default_rng(0).integers(0, 100, (14, 11), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    network = slice_predictor(spatial_dims=2)
+    found = of_slices(network).predict({"image": str(tmp_path / "a.png")})
+    with torch.inference_mode():
+        probabilities, presence = network.detect(as_network(picture))
+    np.testing.assert_array_equal(found.labels, probabilities[0].argmax(0))
+    np.testing.assert_allclose(found.presence, presence[0], atol=1e-6)
+    np.testing.assert_array_equal(found.whole_presence, found.presence)
+
+
+def test_what_is_present_is_not_told_window_by_window():
+    _, inferer, _ = parts()
+    with pytest.raises(ValueError, match="takes whole images"):
+        of_slices(slice_predictor(), inferer=inferer)
