@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import bundles
+from networks.nets.slice_predictor import SlicePredictor
 from pipelines.console import say
 from pipelines.export.evaluation_config import evaluation_config
 from pipelines.export.inference_config import inference_config
@@ -21,6 +22,7 @@ from pipelines.export.metadata import bundle_metadata
 from pipelines.export.metadata_rules import metadata_faults
 from pipelines.export.model_card import Evidence, model_card
 from pipelines.export.pictures import learnt_from_pictures
+from pipelines.export.proof_grid import proof_window
 from pipelines.export.training_config import LOGGING_CONF, multi_gpu_config, training_config
 from pipelines.export.weight_forms import (
     TORCHSCRIPT,
@@ -67,7 +69,7 @@ def read_run(run: Path, trusted: Collection[str] = ()) -> TrainedRun:
         trusted: SHA-256 hashes (:func:`pipelines.trust.fingerprint.bundle_sha256`) of runs that may run any code.
 
     Raises:
-        InputError: when the run has no usable checkpoint, or could do harm and is not trusted.
+        InputError: when the run has no usable checkpoint, gives no masks, or could do harm and is not trusted.
         RuntimeError: when MONAI would refuse what the metadata would say.
     """
     config = read_run_config(run)
@@ -77,6 +79,8 @@ def read_run(run: Path, trusted: Collection[str] = ()) -> TrainedRun:
     best = run / "checkpoints" / "best.pt"
     network = load_network(config, best if best.is_file() else run / "checkpoints" / "last.pt")
     predictor = class_predictor(network, config).eval()
+    if isinstance(predictor, SlicePredictor) and not predictor.has_mask:
+        raise InputError(run, "has a network that tells what slices hold and gives no mask, which a bundle must")
     metadata = bundle_metadata(config, record, run.resolve().name)
     faults = metadata_faults(metadata)
     if faults:
@@ -107,12 +111,16 @@ def export_run(
         the same inputs.
 
     Raises:
-        InputError: when the run has no usable checkpoint, or could do harm and is not trusted.
+        InputError: when the run has no usable checkpoint, cannot leave in one of the forms, or could do harm and is
+            not trusted.
         RuntimeError: when an exported network computes something else.
     """
     trained = read_run(run, trusted)
+    if isinstance(trained.predictor, SlicePredictor) and forms:
+        told = "is a recording, which a network that goes through a volume slice by slice cannot be; leave it out"
+        raise InputError(forms[0].title, told)
     with _folder_that_appears_whole(output) as work:
-        plain, network = plain_form(trained.predictor, trained.config["patch_size"]) or (None, None)
+        plain, network = plain_form(trained.predictor, proof_window(trained.config)) or (None, None)
         pictures = learnt_from_pictures(trained.record)
         configs = {
             "metadata.json": trained.metadata,
@@ -175,7 +183,7 @@ def _write_weights(
     folder.mkdir()
     # Where it has no plain form, these are the names that the TorchScript network has.
     torch.save(trained.predictor.state_dict(), folder / "model.pt")
-    window, channels = trained.config["patch_size"], trained.config["in_channels"]
+    window, channels = proof_window(trained.config), trained.config["in_channels"]
     texts = {name: configs[name] for name in ("metadata.json", "inference.json")}
     differences = {}
     for form in filter(None, forms):

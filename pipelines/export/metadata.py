@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.console import NOT_FOR_DIAGNOSIS
 from pipelines.export.method_words import description, references
+from pipelines.prediction.class_predictor import SLICES, head_of
 from transforms.io.segment_codes import codes_as_json, segment_codes
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -34,6 +35,9 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
         {int(label): name for label, name in record["class_names"].items()}, config.get("label_codes", {})
     )
     axes = ["16*n"] * int(config["spatial_dims"])
+    in_slices = head_of(config) == SLICES
+    if in_slices and len(axes) == 3:
+        axes[int(config["slice_axis"])] = "n"
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -65,7 +69,7 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
                     "spatial_shape": axes,
                     "dtype": "float32",
                     "value_range": [],
-                    "is_patch_data": True,
+                    "is_patch_data": not in_slices,
                     "channel_def": {str(index): "image" for index in range(int(config["in_channels"]))},
                 }
             },
@@ -77,7 +81,7 @@ def bundle_metadata(config: Mapping[str, Any], record: Mapping[str, Any], name: 
                     "spatial_shape": axes,
                     "dtype": "float32",
                     "value_range": [0, 1],
-                    "is_patch_data": True,
+                    "is_patch_data": not in_slices,
                     "channel_def": classes,
                 }
             },

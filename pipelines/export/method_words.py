@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from networks.blocks.task_heads import CLASSIFICATION
-from pipelines.prediction.class_predictor import SOFTMAX, head_of
+from pipelines.prediction.class_predictor import SLICES, SOFTMAX, head_of
 
 DUAL_TASK = "Luo et al., Semi-supervised medical image segmentation through dual-task consistency, AAAI 2021"
 V_NET = "Milletari et al., V-Net: fully convolutional neural networks for volumetric segmentation, 3DV 2016"
 U_NET = "Ronneberger et al., U-Net: convolutional networks for biomedical image segmentation, MICCAI 2015"
+U_NET_PLUS_PLUS = (
+    "Zhou et al., UNet++: redesigning skip connections to exploit multiscale features in image segmentation, IEEE TMI "
+    "2020"
+)
+D_LINK_NET = (
+    "Zhou et al., D-LinkNet: LinkNet with pretrained encoder and dilated convolution for high resolution satellite "
+    "imagery road extraction, CVPR workshops 2018"
+)
+EXPONENTIAL_LOGARITHMIC = (
+    "Wong et al., 3D segmentation with exponential logarithmic loss for highly unbalanced object sizes, MICCAI 2018"
+)
 ATTENTION_U_NET = "Oktay et al., Attention U-Net: learning where to look for the pancreas, MIDL 2018"
 MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, ICCV 2019"
 MOBILENET_V2 = "Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks, CVPR 2018"
@@ -53,6 +64,8 @@ def network_words(config: Mapping[str, Any]) -> str:
         return "a V-Net with two heads, mask and signed distance map"
     if is_multi_task(config):
         return _multi_task_words(config)
+    if goes_by_slices(config):
+        return _slice_words(config)
     if _network_name(config) == "LRASPPMobileNet":
         words = f"{_MOBILE_WORDS.get(_mobile_variant(config), 'LRASPPMobileNet')} in {config['spatial_dims']}D"
         factor = _enlargement(config)
@@ -64,6 +77,29 @@ def network_words(config: Mapping[str, Any]) -> str:
 def is_multi_task(config: Mapping[str, Any]) -> bool:
     """Whether a run's network is a U-Net with named heads."""
     return _network_name(config) == "MultiTaskUNet"
+
+
+def goes_by_slices(config: Mapping[str, Any]) -> bool:
+    """Whether a run's network looks at slices, each with its neighbours."""
+    return head_of(config) == SLICES
+
+
+def tells_presence(config: Mapping[str, Any]) -> bool:
+    """Whether a network of slices tells what each of them holds."""
+    return goes_by_slices(config) and bool(config.get("detects", False))
+
+
+def _slice_words(config: Mapping[str, Any]) -> str:
+    kind = "U-Net++" if _of_network(config, "nested", True) else "U-Net"
+    dilated = "dilated " if _of_network(config, "dilations", True) else ""
+    count = config["neighbours"] if config["spatial_dims"] == 3 else 0
+    seen = f" with {count} neighbour{'s' * (count > 1)} on either side" if count else ""
+    return f"a {dilated}{kind} in 2D on slices{seen}"
+
+
+def _of_network(config: Mapping[str, Any], option: str, default: Any) -> Any:
+    """Look up an option of a run's network; what is not given is the class's own default."""
+    return _value(config, _network(config).get(option, default))
 
 
 def _multi_task_words(config: Mapping[str, Any]) -> str:
@@ -88,6 +124,9 @@ def training_words(config: Mapping[str, Any]) -> str:
     if len(_task_losses(config)) > 1:
         tasks = " and ".join(_task_losses(config))
         return f"from labelled images alone, on the tasks {tasks}, {_TASK_WORDS.get(_combination(config), 'added up')}"
+    if goes_by_slices(config):
+        told = "masks and what each slice holds" if tells_presence(config) else "masks"
+        return f"from labelled images alone, slice by slice, on {told}"
     consistency = config.get("consistency")
     if not consistency:
         return "from labelled scans alone"
@@ -112,6 +151,8 @@ def references(config: Mapping[str, Any]) -> list[str]:
     """Give the papers of a run's network and training."""
     if _is_dual(config):
         found = [DUAL_TASK, V_NET]
+    elif goes_by_slices(config):
+        found = _slice_references(config)
     elif is_multi_task(config):
         found = [U_NET, ATTENTION_U_NET] if _value(config, _network(config).get("attention", False)) else [U_NET]
     elif _network_name(config) == "LRASPPMobileNet":
@@ -125,8 +166,21 @@ def references(config: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _slice_references(config: Mapping[str, Any]) -> list[str]:
+    found = [U_NET_PLUS_PLUS] if _of_network(config, "nested", True) else [U_NET]
+    if _of_network(config, "dilations", True):
+        found.append(D_LINK_NET)
+    loss = _value(config, config.get("overlap_loss"))
+    if isinstance(loss, Mapping) and _class_of(loss).startswith("ExponentialLogarithmic"):
+        found.append(EXPONENTIAL_LOGARITHMIC)
+    return found
+
+
 def batch_words(config: Mapping[str, Any]) -> str:
     """Say what is in a batch."""
+    if goes_by_slices(config):
+        size = config.get("batch_size", "?")
+        return "slices" if str(size).startswith("$") else f"{size} slices"
     if "labeled_per_batch" in config:
         return f"{config['labeled_per_batch']} labelled, {config.get('unlabeled_per_batch', '?')} unlabelled windows"
     return f"{config.get('batch_size', '?')} windows"
@@ -152,7 +206,7 @@ def _combination(config: Mapping[str, Any]) -> str:
 
 
 def _is_dual(config: Mapping[str, Any]) -> bool:
-    return head_of(config) != SOFTMAX and not is_multi_task(config)
+    return head_of(config) not in (SOFTMAX, SLICES) and not is_multi_task(config)
 
 
 def _network_name(config: Mapping[str, Any]) -> str:

@@ -10,9 +10,11 @@ from pipelines.console import NOT_FOR_DIAGNOSIS
 from pipelines.export.method_words import (
     batch_words,
     capitalised,
+    goes_by_slices,
     has_noisy_labels,
     is_multi_task,
     network_words,
+    tells_presence,
     training_words,
 )
 from pipelines.prediction.class_predictor import SOFTMAX, head_of
@@ -33,6 +35,7 @@ _STEPS = {
     "NormalizeIntensityd": "intensities shifted and scaled to mean 0 and standard deviation 1, over the whole image",
     "ScaleIntensityRanged": "intensities clipped and scaled from a fixed range",
 }
+_SIDES = dict(L="left", R="right", P="posterior", A="anterior", I="inferior", S="superior")
 _HOW_TO = {
     "model.ts": """`models/model.ts` (TorchScript, metadata and configuration inside; do not rename it):
 
@@ -152,10 +155,24 @@ def _network(config: Mapping[str, Any]) -> str:
     if head_of(config) == SOFTMAX:
         return f"""{words}, trained {training_words(config)} and exported as
 one network that gives class probabilities (softmax of its logits)."""
+    if goes_by_slices(config):
+        return f"""{words}, trained {training_words(config)} and exported as
+one network that takes images as they are, slice by slice, and gives class probabilities.{_presence(config)}"""
     others = "another of its `choices`" if is_multi_task(config) else "`mask`, `level_set` or `mean` for another"
     return f"""{words}, trained {training_words(config)} and exported as
 one network that gives class probabilities from the `{config["head"]}` head; set the attribute `head` of the loaded
 TorchScript network to {others}."""
+
+
+def _presence(config: Mapping[str, Any]) -> str:
+    """Say how to ask for what each slice holds; nothing where the network does not tell."""
+    if not tells_presence(config):
+        return ""
+    shape = "(batch, K, slices)" if config["spatial_dims"] == 3 else "(batch, K)"
+    return f"""
+
+The loaded TorchScript network tells too how probable it is that each of the K classes is there:
+`network.presence(image)` gives {shape}, and `network.detect(image)` the class probabilities and that, in one pass."""
 
 
 def _data(config: Mapping[str, Any], record: Mapping[str, Any], metadata: Mapping[str, Any], evidence: Evidence) -> str:
@@ -172,11 +189,18 @@ def _data(config: Mapping[str, Any], record: Mapping[str, Any], metadata: Mappin
 def _training(config: Mapping[str, Any], record: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     return f"""| | |
 |---|---|
-| grid | {config["spacing_mm"]} mm, windows of {config["patch_size"]} voxels |
+| grid | {_grid(config)} |
 | batch | {batch_words(config)} |
 | optimiser | {_optimiser(config)} |
 | trained | {record.get("iterations", "?")} iterations, seed {record["seed"]}, {_time(record)} |
 | with | torch {metadata["pytorch_version"]}, MONAI {metadata["monai_version"]} |"""
+
+
+def _grid(config: Mapping[str, Any]) -> str:
+    if goes_by_slices(config):
+        size = config.get("slice_size")
+        return "slices as they are" if size is None else f"slices of {size} pixels"
+    return f"{config['spacing_mm']} mm, windows of {config['patch_size']} voxels"
 
 
 def _input(metadata: Mapping[str, Any]) -> str:
@@ -214,20 +238,42 @@ def _preprocessing(config: Mapping[str, Any]) -> str:
     lines: list[str] = []
     for step in config["preprocessing"]["transforms"]:
         name = str(step["_target_"])
+        steered_by = {"Resized": "slice_size", "Orientationd": "axcodes"}.get(name, "")
+        if config.get(steered_by, "") is None:
+            continue
         if name == "Lambdad":
             if not config.get("antialias"):
                 continue
             words = "smoothed (Gauss) along axes whose grid gets coarser"
+        elif name == "NormalizeIntensityd":
+            words = _normalising(config, step)
+        elif name == "Orientationd" and "axcodes" in config:
+            words = "axes turned to " + ", ".join(_SIDES[code] for code in config["axcodes"])
         else:
             words = _STEPS.get(name, f"`{name}`")
         lines.append(f"{len(lines) + 1}. {words}")
     return "\n".join(lines)
 
 
+def _normalising(config: Mapping[str, Any], step: Mapping[str, Any]) -> str:
+    """Say what intensities are shifted and scaled by: what the training images had, or the image's own."""
+    mean, deviation = (_number(config, step.get(name)) for name in ("subtrahend", "divisor"))
+    if mean is None or deviation is None:
+        return _STEPS["NormalizeIntensityd"]
+    return f"{mean:g} subtracted from intensities, then divided by {deviation:g}: as the training images had them"
+
+
+def _number(config: Mapping[str, Any], value: Any) -> float | None:
+    found = config.get(value[1:]) if isinstance(value, str) and value.startswith("@") else value
+    return float(found) if isinstance(found, int | float) else None
+
+
 def _optimiser(config: Mapping[str, Any]) -> str:
     name = str(config.get("optimizer", {}).get("_target_", "?")).rpartition(".")[2]
-    schedule = str(config.get("lr_scheduler", {}).get("_target_", "?")).rpartition(".")[2]
-    return f"{name}, learning rate {config.get('learning_rate', '?')}, {schedule}; {config.get('precision', 'float32')}"
+    told = str(config.get("schedule", "")) or config.get("lr_scheduler", {}).get("_target_", "?").rpartition(".")[2]
+    # Where an expression decides, the training's own configuration tells.
+    schedule = "" if told.startswith("$") else f", {told}"
+    return f"{name}, learning rate {config.get('learning_rate', '?')}{schedule}; {config.get('precision', 'float32')}"
 
 
 def _time(record: Mapping[str, Any]) -> str:

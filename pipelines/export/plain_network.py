@@ -55,7 +55,7 @@ def plain_predictor(predictor: ClassPredictor) -> nn.Sequential:
     network = predictor.network
     if isinstance(predictor, SoftmaxPredictor | MultiTaskPredictor):
         return nn.Sequential(*plain_logits(predictor), nn.Softmax(dim=1)).eval()
-    if not isinstance(network, DualTaskVNet):
+    if not isinstance(predictor, DualTaskPredictor) or not isinstance(network, DualTaskVNet):
         raise ValueError(f"{type(network).__name__} cannot be written as modules of torch or MONAI.")
     by_mask = [background_first(network.mask_head), nn.Softmax(dim=1)]
     if predictor.head == "mask":

@@ -16,6 +16,7 @@ import numpy as np
 
 from pipelines.data.phantom_files import png_bytes
 from pipelines.export.pictures import MASK_SUFFIX, learnt_from_pictures
+from pipelines.export.proof_grid import proof_spacing, proof_window
 from pipelines.prediction.loading import InferenceSettings, load_predictor, read_record
 from transforms.io.atomic import atomic_path
 from transforms.io.nifti_file import encode_nifti
@@ -153,7 +154,7 @@ def _blobs(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 def _write_picture(folder: Path, config: Mapping[str, Any], channels: int) -> Path:
     """Write blobs and noise as a grey or coloured picture, in whose grid an image of one window is, and not square."""
-    spacing, window = np.array(config["spacing_mm"]), np.array(config["patch_size"])
+    spacing, window = np.array(proof_spacing(config)), np.array(proof_window(config))
     columns, rows = (int(side) for side in np.ceil((window[::-1] + (4, 12)) * spacing[::-1]))
     image = np.stack([_blobs((columns, rows), channel) for channel in range(channels)], axis=-1)
     grey = np.clip(128 + image / 8, 0, 255).astype(np.uint8)
@@ -165,9 +166,9 @@ def _write_picture(folder: Path, config: Mapping[str, Any], channels: int) -> Pa
 
 def _write_image(folder: Path, config: Mapping[str, Any], channel: int) -> Path:
     """Write blobs and noise on an oblique grid with turned axes, a little larger than one window."""
-    step = np.array([0.9 * spacing for spacing in config["spacing_mm"]])
+    step = np.array([0.9 * spacing for spacing in proof_spacing(config)])
     dims = len(step)
-    image = _blobs(tuple(int(np.ceil((side + 4) / 0.9)) for side in config["patch_size"]), channel)
+    image = _blobs(tuple(int(np.ceil((side + 4) / 0.9)) for side in proof_window(config)), channel)
     path = folder / f"proof_{channel:04d}.nii.gz"
     turn = np.deg2rad(8)
     affine = np.eye(4)

@@ -21,6 +21,7 @@ from pipelines.export.stock_run import compare_with_stock
 from pipelines.export.weight_forms import ONNX, TORCHSCRIPT
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from tests.pipelines.export.multi_task_run import make_multi_task_run
+from tests.pipelines.export.slices_run import make_slices_run
 from tests.pipelines.export.softmax_run import make_softmax_run
 from transforms.io.input_error import InputError
 
@@ -338,3 +339,43 @@ def test_named_heads_with_stock_monai(multi_task_run, multi_task_bundle):
 def test_no_run(tmp_path):
     with pytest.raises(InputError, match=r"config\.yaml: is missing, so this is no run folder"):
         export_run(tmp_path, tmp_path / "bundle", None)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_network_of_slices(tmp_path, dims):
+    """Its TorchScript file still tells what slices hold; the card says how to ask."""
+    make_slices_run(tmp_path / "run", spatial_dims=dims)
+    differences = export_run(tmp_path / "run", tmp_path / "bundle", None)
+    assert files(tmp_path / "bundle") == FILES
+    assert set(differences) == {"model.ts"}
+    assert differences["model.ts"] <= 1e-5
+    predictor = read_run(tmp_path / "run").predictor
+    loaded = torch.jit.load(tmp_path / "bundle" / "models" / "model.ts")
+    image = torch.randn(1, 1, *[20, 33, 5][:dims])
+    with torch.inference_mode():
+        expected = predictor.detect(image)
+        for found, tensor in zip(loaded.detect(image), expected, strict=True):
+            torch.testing.assert_close(found, tensor, rtol=0, atol=1e-5)
+        torch.testing.assert_close(loaded.presence(image), expected[1], rtol=0, atol=1e-5)
+    card = (tmp_path / "bundle" / "docs" / "README.md").read_text()
+    shape = "(batch, K, slices)" if dims == 3 else "(batch, K)"
+    assert f"`network.presence(image)` gives {shape}" in card
+    for told in (
+        "| grid | slices as they are |",
+        "3. 40 subtracted from intensities, then divided by 30",
+        "Adam, learn",
+    ):
+        assert told in card
+    assert "set the attribute `head`" not in card
+    assert "axes turned" not in card
+    assert "networks." not in (tmp_path / "bundle" / "configs" / "inference.json").read_text()
+
+
+def test_a_network_of_slices_that_cannot_leave(tmp_path):
+    make_slices_run(tmp_path / "detector", ("common", "train", "detector"))
+    with pytest.raises(InputError, match="tells what slices hold and gives no mask, which a bundle must"):
+        export_run(tmp_path / "detector", tmp_path / "bundle", None)
+    make_slices_run(tmp_path / "run")
+    with pytest.raises(InputError, match="ONNX: is a recording, which a network that goes through a volume"):
+        export_run(tmp_path / "run", tmp_path / "bundle", None, [ONNX])
+    assert not (tmp_path / "bundle").exists()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipelines.export.inference_config import inference_config
+from tests.pipelines.export.slices_run import slices_config
 
 OURS = ("networks", "transforms", "pipelines", "bundles")
 REQUIRED = ("bundle_root", "device", "dataset_dir", "dataset", "evaluator", "network_def", "inferer")
@@ -102,6 +103,46 @@ def test_a_network_without_heads(config):
     assert inference_config(config)["head"] == config["head"]
     without = {name: value for name, value in config.items() if name not in ("head", "k")}
     assert inference_config(without)["head"] == "softmax"
+
+
+def test_slices_as_they_are():
+    """They have no windows and no grid of their own, and no step that is not taken."""
+    exported = inference_config(slices_config())
+    assert not {"patch_size", "overlap", "spacing_mm", "slice_size"} & set(exported)
+    shown = ("head", "spatial_dims", "neighbours", "slice_axis", "slices_at_once", "intensity_mean", "intensity_std")
+    assert [exported[name] for name in shown] == ["slices", 3, 1, -1, 8, 40.0, 30.0]
+    steps = exported["preprocessing"]["transforms"]
+    assert [step["_target_"] for step in steps[3:]] == ["EnsureTyped", "NormalizeIntensityd"]
+    assert steps[4] == {
+        "_target_": "NormalizeIntensityd",
+        "keys": "image",
+        "subtrahend": "@intensity_mean",
+        "divisor": "@intensity_std",
+    }
+    test_nothing_of_ours(exported)
+
+
+def test_slices_whose_axes_are_turned():
+    steps = inference_config(slices_config(axcodes="PLS"))["preprocessing"]["transforms"]
+    assert steps[3] == {"_target_": "Orientationd", "keys": "image", "axcodes": "PLS", "labels": None}
+
+
+@pytest.mark.parametrize(
+    ("dims", "axis", "sides", "mode"),
+    [(3, -1, [64, 96, -1], "trilinear"), (3, 0, [-1, 64, 96], "trilinear"), (2, -1, [64, 96], "bilinear")],
+)
+def test_slices_of_one_size(dims, axis, sides, mode):
+    """In plain numbers; along the volume nothing is resampled."""
+    config = slices_config(slice_size=[64, 96], slice_axis=axis, spatial_dims=dims)
+    steps = inference_config(config)["preprocessing"]["transforms"]
+    (resized,) = [step for step in steps if step["_target_"] == "Resized"]
+    assert resized == {
+        "_target_": "Resized",
+        "keys": "image",
+        "spatial_size": sides,
+        "mode": mode,
+        "anti_aliasing": True,
+    }
 
 
 def test_the_run_is_left_as_it_is(config):

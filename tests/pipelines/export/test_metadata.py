@@ -19,11 +19,25 @@ VERSIONS = {
 }
 
 
-def described(dims=3, channels=1, names=("organ",), **data):
-    config = {"spatial_dims": dims, "in_channels": channels, "num_classes": len(names)}
+def described(dims=3, channels=1, names=("organ",), settings=None, **data):
+    config = {"spatial_dims": dims, "in_channels": channels, "num_classes": len(names), **(settings or {})}
     class_names = {str(label): name for label, name in enumerate(names, start=1)}
     record = {"versions": VERSIONS, "class_names": class_names, "data": data}
     return bundle_metadata(config, record, "organ_mr")
+
+
+@pytest.mark.parametrize(
+    ("dims", "axis", "shape"),
+    [(3, -1, ["16*n", "16*n", "n"]), (3, 1, ["16*n", "n", "16*n"]), (2, -1, ["16*n", "16*n"])],
+)
+def test_a_network_of_slices(dims, axis, shape):
+    """Any number of slices, and images as a whole: no windows."""
+    config = {"head": "slices", "neighbours": 1, "slice_axis": axis, "detects": True}
+    metadata = described(dims, names=("REA", "SRF"), settings=config)
+    assert metadata_faults(metadata) == []
+    formats = metadata["network_data_format"]
+    for tensor in (formats["inputs"]["image"], formats["outputs"]["pred"]):
+        assert (tensor["spatial_shape"], tensor["is_patch_data"]) == (shape, False)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -6,13 +6,16 @@ import pytest
 
 from pipelines.export.method_words import (
     ATTENTION_U_NET,
+    D_LINK_NET,
     DATA_PARAMETERS,
     DUAL_TASK,
+    EXPONENTIAL_LOGARITHMIC,
     KENDALL,
     MOBILENET_V2,
     MOBILENET_V3,
     SAXENA,
     U_NET,
+    U_NET_PLUS_PLUS,
     V_NET,
     batch_words,
     capitalised,
@@ -45,6 +48,22 @@ ONE = {
     "network_def": {"_target_": "networks.nets.MultiTaskUNet", "heads": "@heads"},
     "heads": {"vessel": HEADS["vessel"]},
 }
+OCT = {
+    "head": "slices",
+    "spatial_dims": 3,
+    "neighbours": 2,
+    "detects": True,
+    "nested": True,
+    "dilations": [1, 2],
+    "network_def": {
+        "_target_": "networks.nets.DilatedUNetPlusPlus",
+        "nested": "@nested",
+        "dilations": "@dilations",
+    },
+    "overlap_loss": "@explog_loss",
+    "explog_loss": {"_target_": "networks.losses.ExponentialLogarithmicDiceLoss"},
+    "dice_loss": {"_target_": "networks.losses.ForegroundDiceLoss"},
+}
 UNET = {"network_def": {"_target_": "monai.networks.nets.UNet"}}
 
 NETWORKS = {
@@ -72,6 +91,18 @@ NETWORKS = {
         MULTI | {"network_def": {"_target_": "networks.nets.MultiTaskUNet", "heads": "$f()"}},
         "a U-Net in 2D",
         "A U-Net in 2D",
+        [U_NET],
+    ),
+    "slices": (
+        OCT,
+        "a dilated U-Net++ in 2D on slices with 2 neighbours on either side",
+        "A dilated U-Net++ in 2D on slices with 2 neighbours on either side",
+        [U_NET_PLUS_PLUS, D_LINK_NET, EXPONENTIAL_LOGARITHMIC],
+    ),
+    "single slices": (
+        OCT | {"spatial_dims": 2, "nested": False, "dilations": [], "overlap_loss": "@dice_loss"},
+        "a U-Net in 2D on slices",
+        "A U-Net in 2D on slices",
         [U_NET],
     ),
     "other": (UNET, "a network of the class `UNet`", "A network of the class `UNet`", []),
@@ -102,6 +133,8 @@ METHODS = {
     "temperature": ({**NOISY, "mode": "temperature"}, "on noisy labels, with a temperature for each (Saxena et al."),
     "alike": ({**NOISY, "mode": "none"}, "on noisy labels, all of which count alike"),
     "no trainer of noisy labels": ({"mode": "in-line"}, "from labelled scans alone"),
+    "slices": (OCT, "from labelled images alone, slice by slice, on masks and what each slice holds"),
+    "masks of slices": ({**OCT, "detects": False}, "from labelled images alone, slice by slice, on masks"),
     "overlay": ({"train": "@other"}, "from labelled scans alone"),
 }
 
@@ -134,6 +167,8 @@ def test_batches():
     assert batch_words({"labeled_per_batch": 2, "unlabeled_per_batch": 1}) == "2 labelled, 1 unlabelled windows"
     assert batch_words({"batch_size": 8}) == "8 windows"
     assert batch_words({}) == "? windows"
+    assert batch_words({**OCT, "batch_size": 16}) == "16 slices"
+    assert batch_words({**OCT, "batch_size": "$16 if @nested else 32"}) == "slices"
 
 
 def test_capitals():

@@ -9,11 +9,25 @@ import sys
 import pytest
 
 from pipelines.export import stock_run
+from pipelines.export.bundle_export import export_run
 from pipelines.export.stock_run import MaskComparison, compare_with_stock, run_stock
+from tests.pipelines.export.slices_run import make_slices_run
 
 
 def test_stock_monai_gives_our_mask(smoke_run):
     found = compare_with_stock(smoke_run.run, smoke_run.bundle)
+    assert found.differing == 0
+    assert 0 < found.foreground < found.voxels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", [{}, {"slice_size": [24, 32], "slice_axis": 0}, {"spatial_dims": 2}, {"axcodes": "PLI"}], ids=str
+)
+def test_stock_monai_gives_our_mask_of_slices(tmp_path, settings):
+    run = make_slices_run(tmp_path / "run", **settings)
+    export_run(run, tmp_path / "bundle", None)
+    found = compare_with_stock(run, tmp_path / "bundle")
     assert found.differing == 0
     assert 0 < found.foreground < found.voxels
 
