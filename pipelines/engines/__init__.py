@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "data_parameter_trainer": ["DataParameterTrainer"],
         "dual_task_trainer": ["DualTaskTrainer"],
         "multi_task_trainer": ["MultiTaskTrainer"],
+        "volume_evaluator": ["VolumeEvaluator"],
     },
 )

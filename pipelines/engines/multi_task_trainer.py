@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,11 @@ class MultiTaskTrainer(ResumableTrainer):
 
     All randomness of an iteration (dropout) is seeded from the seed and the iteration's number.
 
+    A batch that is too large for the memory is computed in ``accumulation`` parts, whose gradients add up to one step:
+    the loss is the mean over the parts, each counting by its samples. That is the loss of the whole batch where it is
+    a mean over samples of equal size; sums that a loss pools over a batch (Dice, weights of classes) and the
+    statistics of batch norm are those of the parts. An iteration is a batch still, so nothing else changes.
+
     Args:
         device: where to compute.
         max_epochs: number of epochs.
@@ -48,12 +53,13 @@ class MultiTaskTrainer(ResumableTrainer):
         seed: the user's seed.
         inside_field: where a batch has a field of view, learn from what lies inside alone. What such a network says of
             the rest of an image is anything.
+        accumulation: parts that a batch is computed in, one after the other.
         train_handlers: MONAI / Ignite handlers.
 
     Raises:
         InputError: in training, when the loss is no longer a finite number, or batch norm has a single value.
         KeyError: in training, when a batch lacks a target, or the network a head.
-        ValueError: for no loss at all, or an unknown ``precision``.
+        ValueError: for no loss at all, an ``accumulation`` below 1, or an unknown ``precision``.
     """
 
     def __init__(
@@ -73,10 +79,13 @@ class MultiTaskTrainer(ResumableTrainer):
         channels_last: bool = False,
         seed: int = 0,
         inside_field: bool = True,
+        accumulation: int = 1,
         train_handlers: Sequence[Any] | None = None,
     ) -> None:
         if not losses:
             raise ValueError("losses must have at least one head.")
+        if accumulation < 1:
+            raise ValueError(f"accumulation must be at least 1, got {accumulation}.")
         super().__init__(
             device, max_epochs, epoch_length, iterations, train_data_loader, precision, channels_last, train_handlers
         )
@@ -89,21 +98,19 @@ class MultiTaskTrainer(ResumableTrainer):
         self.max_gradient_norm = max_gradient_norm
         self.seed = seed
         self.inside_field = inside_field
+        self.accumulation = accumulation
 
     def _iteration(self, engine: MultiTaskTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
         iteration = engine.state.iteration - 1
         torch.manual_seed(derive_seed(self.seed, DROPOUT_STREAM, iteration, engine.state.rank))
         self.network.train()
         self.combination.train()
-        image = self._to_device(batchdata[Keys.IMAGE.value])
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast(), refuse_single_values():
-            output = self.network(image)
-        found = self._losses(output, batchdata)
-        terms: dict[str, Any] = {"loss": self.combination(found)}
-        terms |= {f"loss_{name}": value for name, value in found.items()} | self._told_weights()
-        self.refuse_non_finite(terms["loss"])
-        self.gradient_scaler.scale(terms["loss"]).backward()
+        terms: dict[str, Any] = {}
+        for part, share in _parts(batchdata, self.accumulation):
+            for name, value in self._backward(part, share).items():
+                terms[name] = terms[name] + value if name in terms else value
+        terms |= self._told_weights()
         if self.max_gradient_norm is not None:
             self.gradient_scaler.unscale_(self.optimizer)
             terms["gradient_norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_gradient_norm)
@@ -112,6 +119,18 @@ class MultiTaskTrainer(ResumableTrainer):
         if (iteration + 1) % int(engine.state.epoch_length or self.iterations) == 0:
             self.combination.end_epoch()  # type: ignore[operator]
         return {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in terms.items()}
+
+    def _backward(self, batchdata: Mapping[str, Any], share: float) -> dict[str, torch.Tensor]:
+        """Add the gradients of one part of a batch, and give what it adds to the terms of the iteration."""
+        image = self._to_device(batchdata[Keys.IMAGE.value])
+        with self._autocast(), refuse_single_values():
+            output = self.network(image)
+        found = self._losses(output, batchdata)
+        loss = self.combination(found)
+        self.refuse_non_finite(loss)
+        self.gradient_scaler.scale(loss * share).backward()
+        told = {"loss": loss, **{f"loss_{name}": value for name, value in found.items()}}
+        return {name: value.detach() * share for name, value in told.items()}
 
     def _losses(self, output: Mapping[str, torch.Tensor], batchdata: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         bounded = self.inside_field and Keys.FOV.value in batchdata
@@ -136,3 +155,13 @@ class MultiTaskTrainer(ResumableTrainer):
         if hasattr(self.combination, "sigmas"):
             told |= {f"sigma_{name}": value for name, value in self.combination.sigmas().items()}  # type: ignore[operator]
         return told
+
+
+def _parts(batchdata: Mapping[str, Any], count: int) -> Iterator[tuple[Mapping[str, Any], float]]:
+    """Cut the tensors of a batch into ``count`` parts of about equal size; give each with its share of the samples."""
+    samples = len(batchdata[Keys.IMAGE.value])
+    edges = [number * samples // count for number in range(count + 1)]
+    for first, end in zip(edges[:-1], edges[1:], strict=True):
+        if end > first:
+            cut = {name: value[first:end] for name, value in batchdata.items() if isinstance(value, torch.Tensor)}
+            yield cut, (end - first) / samples

@@ -106,7 +106,7 @@ class ResumableTrainer(Trainer):
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor = tensor.to(self.state.device, non_blocking=True)
-        if self.channels_last:
+        if self.channels_last and tensor.dim() in (4, 5):  # what is told of an image as a whole has no voxels
             layout = torch.channels_last_3d if tensor.dim() == 5 else torch.channels_last
             tensor = tensor.contiguous(memory_format=layout)
         return tensor

@@ -20,12 +20,14 @@ class Validation:
     have no part in this.
 
     Args:
-        evaluator: scores the validation cases; its key metric is the mean Dice.
+        evaluator: scores the validation cases.
         cases: how many validation cases there are.
         every: iterations between two scorings.
         recalibration: brings the norm statistics of the scored network up to date first.
         patience: how many scorings without a better one end the training; None for no early stopping.
-        log: gets the scores as ``val_dice``.
+        log: gets all numbers that the evaluator gives.
+        metric: the one of the evaluator's numbers that decides; higher is better.
+        called: what it is called in the lines for the user.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class Validation:
         recalibration: NormRecalibration,
         patience: int | None = None,
         log: MetricsLog | None = None,
+        metric: str = "val_dice",
+        called: str = "Dice",
     ) -> None:
         self.evaluator = evaluator
         self.cases = cases
@@ -43,8 +47,10 @@ class Validation:
         self.recalibration = recalibration
         self.patience = patience
         self.log = log
+        self.metric = metric
+        self.called = called
         self.checkpoint: RunCheckpoint | None = None
-        self.best_dice = -1.0
+        self.best_score = -1.0
         self.best_iteration = 0
         self.without_better = 0
         self.is_pending = False
@@ -64,7 +70,7 @@ class Validation:
     def state_dict(self) -> dict[str, Any]:
         """Give what a resumed run needs to select as an uninterrupted one does."""
         return {
-            "best_dice": self.best_dice,
+            "best_dice": self.best_score,  # whatever the score is: older checkpoints have this name
             "best_iteration": self.best_iteration,
             "without_better": self.without_better,
             "is_pending": self.is_pending,
@@ -72,7 +78,7 @@ class Validation:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over :meth:`state_dict`'s content."""
-        self.best_dice = float(state_dict["best_dice"])
+        self.best_score = float(state_dict["best_dice"])
         self.best_iteration = int(state_dict["best_iteration"])
         self.without_better = int(state_dict["without_better"])
         self.is_pending = bool(state_dict["is_pending"])
@@ -86,18 +92,19 @@ class Validation:
         self.recalibration.recompute()
         self.evaluator.run()
         self.is_pending = False
-        dice = float(self.evaluator.state.metrics["val_dice"])
+        found = self.evaluator.state.metrics
+        score = float(found[self.metric])
         if self.log is not None:
-            self.log.write(engine, {"val_dice": dice})
-        if dice > self.best_dice:
-            self.best_dice, self.best_iteration, self.without_better = dice, engine.state.iteration, 0
+            self.log.write(engine, {name: value for name, value in found.items() if isinstance(value, float)})
+        if score > self.best_score:
+            self.best_score, self.best_iteration, self.without_better = score, engine.state.iteration, 0
             if self.checkpoint is not None:
                 self.checkpoint.save(engine, self.checkpoint.best)
         else:
             self.without_better += 1
         say(
-            f"iteration {engine.state.iteration}: validation Dice {dice:.4f} "
-            f"(best {self.best_dice:.4f} at {self.best_iteration})"
+            f"iteration {engine.state.iteration}: validation {self.called} {score:.4f} "
+            f"(best {self.best_score:.4f} at {self.best_iteration})"
         )
         if self.is_exhausted:
             say(f"stopping early: {self.without_better} scorings without a better one")

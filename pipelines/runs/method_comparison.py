@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.console import progress
 from pipelines.metrics.paired_tests import holm, paired_test
+from pipelines.runs.lesion_scores import cell, lesion_lines, lesion_scores
 from pipelines.runs.trainings import Scores, read_record, read_scores
 from transforms.io.atomic import write_json_atomic
 from transforms.io.input_error import InputError
@@ -77,10 +78,11 @@ def compare_methods(runs: Runs, seeds: Sequence[int], output: Path) -> list[str]
 def comparison(runs: Runs, seeds: Sequence[int]) -> dict[str, Any]:
     """Give the content of ``comparison.json``; None stands for what is not defined."""
     scores = {name: [_scores(folder) for folder in folders] for name, folders in runs.items()}
-    first = next(iter(scores.values()))[0]
+    # A network that segments nothing has no classes.
+    first = next((found[0] for found in scores.values() if found[0]), {})
     return {
         "seeds": list(seeds),
-        "cases": list(next(iter(first.values()))),
+        "cases": list(next(iter(first.values()), {})),
         "how": HOW,
         "methods": {
             name: {
@@ -89,9 +91,10 @@ def comparison(runs: Runs, seeds: Sequence[int]) -> dict[str, Any]:
                     label: {
                         metric: _over_seeds(scores[name], label, metric) for metric in _metrics(scores[name], label)
                     }
-                    for label in first
+                    for label in scores[name][0]
                 },
                 **_cost(folders),
+                **lesion_scores([_measured(folder) for folder in folders], [read_record(one) for one in folders]),
             }
             for name, folders in runs.items()
         },
@@ -104,16 +107,17 @@ def table_lines(content: Mapping[str, Any]) -> list[str]:
     methods = content["methods"]
     told = ", ".join(map(str, content["seeds"]))
     lines = [f"{len(content['cases'])} test cases, seeds {told}: mean ± sd over the seeds"]
-    for label in next(iter(methods.values()))["classes"]:
-        found = {metric for method in methods.values() for metric in method["classes"][label]}
+    by_class = {name: method for name, method in methods.items() if method["classes"]}
+    for label in next((method["classes"] for method in by_class.values()), {}):
+        found = {metric for method in by_class.values() for metric in method["classes"][label]}
         columns = [metric for metric in COLUMNS if metric in found]
         heading = " | ".join(column.replace("_", " ") for column in columns)
         lines += ["", f"| {label} | {heading} | minutes | peak MiB |", "|---" * (len(columns) + 3) + "|"]
-        for name, method in methods.items():
-            cells = [_cell(method["classes"][label].get(metric)) for metric in columns]
+        for name, method in by_class.items():
+            cells = [cell(method["classes"][label].get(metric)) for metric in columns]
             cost = f"{method['minutes']:.1f} | {method['peak_host_mib']:.0f}"
             lines.append(f"| {name} | {' | '.join(cells)} | {cost} |")
-    return lines
+    return [*lines, *lesion_lines(methods)]
 
 
 def pair_lines(content: Mapping[str, Any], metric: str = "dice") -> list[str]:
@@ -126,9 +130,14 @@ def pair_lines(content: Mapping[str, Any], metric: str = "dice") -> list[str]:
     ]
 
 
-def _scores(run: Path) -> Scores:
+def _measured(run: Path) -> Path:
+    """Give the folder of a run's scores: those measured anew, if there are any."""
     measured = run / SCORES_FOLDER
-    return read_scores(measured if (measured / "summary.json").is_file() else run)
+    return measured if (measured / "summary.json").is_file() else run
+
+
+def _scores(run: Path) -> Scores:
+    return read_scores(_measured(run))
 
 
 def _metrics(scores: Sequence[Scores], label: str) -> list[str]:
@@ -150,7 +159,7 @@ def _over_seeds(scores: Sequence[Scores], label: str, metric: str) -> dict[str, 
 
 def _tests(scores: Mapping[str, Sequence[Scores]], label: str, metric: str) -> list[dict[str, Any]]:
     """Test every pair of methods, the later one against the earlier."""
-    values = {name: _per_case(found, label, metric) for name, found in scores.items()}
+    values = {name: _per_case(found, label, metric) for name, found in scores.items() if found[0]}
     if not any(values.values()):
         return []
     pairs = list(itertools.combinations(values, 2))
@@ -190,12 +199,6 @@ def _cost(folders: Sequence[Path]) -> dict[str, float]:
         "minutes": statistics.fmean(record["wall_seconds"] for record in records) / 60,
         "peak_host_mib": max(record["peak_host_mib"] for record in records),
     }
-
-
-def _cell(value: Mapping[str, Any] | None) -> str:
-    if value is None or value["mean"] is None:
-        return "undefined"
-    return f"{value['mean']:.4f}" + ("" if value["sd"] is None else f" ± {value['sd']:.4f}")
 
 
 def _defined(value: float) -> float | None:

@@ -128,6 +128,7 @@ class RunRecord:
         self._content |= {
             "wall_seconds": round(time.monotonic() - self._started, 1),
             "iterations": trainer.state.iteration,
+            "parameters": sum(value.numel() for value in trainer.network.parameters()),
             **peak_memory(),
         }
         write_json_atomic(self.folder / RUN_FILE, self._content)
@@ -238,6 +239,8 @@ def _clear(folder: Path) -> None:
         "summary.json",
         "cases.csv",
         "report.html",
+        "detections.json",
+        "detections.csv",
         *parameters,
     ):
         (folder / name).unlink(missing_ok=True)

@@ -60,7 +60,7 @@ def last_row(run: Path) -> dict[str, str]:
 
 
 def test_the_bundles_are_those_that_are_tested():
-    assert set(NAMES) == {*COHORTS, *RATER_COHORTS, *TASK_COHORTS, "optic_disc_losses"}
+    assert set(NAMES) == {*COHORTS, *RATER_COHORTS, *TASK_COHORTS, "optic_disc_losses", "retinal_oedema"}
 
 
 @pytest.mark.parametrize("name", sorted(COHORTS))

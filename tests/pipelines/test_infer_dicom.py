@@ -9,11 +9,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.data.dataset import read_dataset
 from pipelines.infer import main as infer
 from pipelines.infer_dicom import build_parser, main
 from pipelines.prediction.loading import InferenceSettings, load_predictor
+from tests.pipelines.export.slices_run import make_slices_run
 from tests.transforms.io.dicom_phantom import phantom_slice
 from transforms.io.dicom_images import write_dicom_series
 from transforms.io.dicom_segmentation import read_segmentation
@@ -218,3 +220,33 @@ def test_help_is_quick_and_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_an_oct_series_and_an_exported_network_of_slices(tmp_path, capsys):
+    """B-scans, upright and in the order of their places, whatever the files are called: the mask of the volume
+    itself, whose first axis is along the B-scans' rows."""
+    from pipelines.data.phantoms import make_case
+    from pipelines.export.bundle_export import export_run
+
+    phantom = make_case("oct", 0, shape=(48, 64, 9))
+    export_run(make_slices_run(tmp_path / "run"), tmp_path / "bundle", None)
+    array, affine = phantom.image.swapaxes(0, 1), phantom.affine[:, [1, 0, 2, 3]]
+    files = write_dicom_series(tmp_path / "series", array, affine, name="Roe_Jane", modality="OPT")
+    for number, file in enumerate(files):
+        file.rename(file.with_name(f"{(7 * number) % 9:04d}_bscan.dcm"))
+    volume = read_volume(tmp_path / "series")
+    np.testing.assert_array_equal(volume.array, array)
+    words = ["--bundle", str(tmp_path / "bundle"), "--input", str(tmp_path / "series"), "--device", "cpu"]
+    assert main([*words, "--output", str(tmp_path / "out"), "--modality", "OPT"]) == 0
+    assert "Roe" not in "".join(capsys.readouterr())
+    metadata = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
+    source = read_series(tmp_path / "series")
+    found = read_segmentation(tmp_path / "out" / "segmentation.dcm", source, codes_of_metadata(metadata))
+    # Independent of the command and of the reader: the exported network on the array itself.
+    network = torch.jit.load(tmp_path / "bundle" / "models" / "model.ts")
+    with torch.inference_mode():
+        image = (torch.from_numpy(array.astype(np.float32))[None, None] - 40.0) / 30.0
+        expected = network(image)[0].argmax(dim=0).numpy()
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(found, expected)

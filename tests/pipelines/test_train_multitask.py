@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from pipelines.data.dataset import read_dataset
-from pipelines.train_multitask import METHODS, _validation_cases, build_parser
+from pipelines.data.splits import cases_of_share
+from pipelines.train_multitask import METHODS, build_parser
 from pipelines.workflow import BUNDLES
 from tests.data_sets import FOLDER, needs_data
 from tests.pipelines.tiny_multitask import command_line, make_tiny_vessels, train
@@ -113,7 +114,7 @@ def test_a_fifth_is_set_aside_where_the_data_set_lists_no_validation(tmp_path):
     assert train(command_line(data, tmp_path / "run", settings={"iterations": "2"})) == 0
     splits = json.loads((tmp_path / "run" / "splits.json").read_text())
     assert (len(splits["labeled"]), len(splits["validation"]), len(splits["test"])) == (8, 2, 2)
-    assert _validation_cases(read_dataset(data), 0) == 2
+    assert cases_of_share(read_dataset(data), 0.2, 0) == 2
 
 
 def test_whole_patients_are_set_aside(tmp_path):
@@ -122,18 +123,18 @@ def test_whole_patients_are_set_aside(tmp_path):
     for place, entry in enumerate(content["training"]):
         entry["patient"] = f"p{place // 3}"
     (data / "dataset.json").write_text(json.dumps(content))
-    assert _validation_cases(read_dataset(data), 0) == 3  # one of two patients, though a fifth would be a case
+    assert cases_of_share(read_dataset(data), 0.2, 0) == 3  # one of two patients, though a fifth would be a case
     for entry in content["training"]:
         entry["patient"] = "p"
     (data / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(Exception, match="no part of the cases can be set aside by whole patients"):
-        _validation_cases(read_dataset(data), 0)
+        cases_of_share(read_dataset(data), 0.2, 0)
 
 
 @needs_data("stare")
 def test_real_sets_without_validation_get_some():
-    assert _validation_cases(read_dataset(FOLDER / "stare"), 0) == 2
-    assert _validation_cases(read_dataset(FOLDER / "chase_db1"), 0) == 4
+    assert cases_of_share(read_dataset(FOLDER / "stare"), 0.2, 0) == 2
+    assert cases_of_share(read_dataset(FOLDER / "chase_db1"), 0.2, 0) == 4
 
 
 def test_several_methods_and_seeds_are_trained_apart_and_compared(data, tmp_path, capsys, monkeypatch):

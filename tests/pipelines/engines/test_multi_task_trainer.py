@@ -250,3 +250,82 @@ def test_a_loss_that_is_no_number_stops_the_training_before_the_step() -> None:
 def test_there_must_be_something_to_learn() -> None:
     with pytest.raises(ValueError, match="losses must have at least one head"):
         trainer(Heads(), Ratio(), losses={})
+
+
+class SampleMean(nn.Module):
+    """A mean over samples of equal size, which parts of a batch add up to."""
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return F.binary_cross_entropy_with_logits(input, target)
+
+
+def of_four(**more: Any) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(1)
+    label = (torch.rand(4, 1, 8, 8, generator=generator) > 0.7).float()
+    image = torch.randn(4, 1, 8, 8, generator=generator) + 3 * label
+    return {"image": image, "label": label, "distance": 1 - label, "case_id": list("abcd"), **more}
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 9])
+def test_a_batch_in_parts_is_one_step_of_the_whole_batch(parts: int) -> None:
+    """Without batch norm; of 4 samples 3 parts have 1, 1 and 2, and 9 parts are 4."""
+    found = []
+    for accumulation in (1, parts):
+        network, rule = Heads(), Learned()
+        more: dict[str, Any] = {"losses": {"mask": SampleMean(), "distance": nn.MSELoss()}, "max_gradient_norm": 0.1}
+        run = trainer(network, rule, 3, train_data_loader=[of_four()] * 3, accumulation=accumulation, **more)
+        found.append((terms(run), {**dict(network.named_parameters()), "rule": rule.log_variance}))
+    (whole, weights), (told, others) = found
+    assert told.keys() == whole.keys()
+    for name in whole:
+        assert float(told[name]) == pytest.approx(float(whole[name]), rel=1e-4), name
+    for name, value in weights.items():
+        assert torch.allclose(others[name], value, rtol=1e-4, atol=1e-6), name
+
+
+def test_parts_are_given_to_the_network_one_by_one() -> None:
+    seen: list[int] = []
+    network = Heads()
+    network.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    trainer(network, Ratio(), 2, train_data_loader=[of_four()] * 2, accumulation=2).run()
+    assert seen == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_training_in_parts_goes_on_bit_for_bit(accumulation: int) -> None:
+    def run(network: nn.Module, iterations: int) -> MultiTaskTrainer:
+        rule = Ratio()
+        return trainer(network, rule, iterations, train_data_loader=[of_four()] * 9, accumulation=accumulation)
+
+    straight, first, second = (Heads(dropout=0.3) for _ in range(3))
+    run(straight, 6).run()
+    began = run(first, 4)
+    began.run()
+    second.load_state_dict(first.state_dict())
+    again = run(second, 6)
+    again.combination.load_state_dict(began.combination.state_dict())
+    again.optimizer.load_state_dict(began.optimizer.state_dict())
+    again.state.iteration, again.state.epoch = 4, 2
+    again.run()
+    for name, value in straight.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+
+
+def test_a_batch_has_at_least_one_part() -> None:
+    with pytest.raises(ValueError, match="accumulation must be at least 1, got 0"):
+        trainer(Heads(), Ratio(), accumulation=0)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_head_may_tell_something_of_the_image_as_a_whole(accumulation: int) -> None:
+    class Presence(Heads):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            output = super().forward(x)
+            return {**output, "presence": output["mask"].flatten(2).amax(dim=2)}
+
+    data = of_four(presence=torch.ones(4, 1))
+    losses = {"mask": SampleMean(), "distance": nn.MSELoss(), "presence": SampleMean()}
+    more: dict[str, Any] = {"channels_last": True, "losses": losses, "accumulation": accumulation}
+    found = terms(trainer(Presence(), Ratio(), 1, train_data_loader=[data], **more))
+    expected = F.binary_cross_entropy_with_logits(Presence()(data["image"])["presence"], data["presence"]).item()
+    assert float(found["loss_presence"]) == pytest.approx(expected, rel=1e-5)

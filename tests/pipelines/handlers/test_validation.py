@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ignite.engine import Engine
 
 from pipelines.handlers.validation import Validation
@@ -52,7 +53,7 @@ def select(scores: Sequence[float], *, cases: int = 2, patience: int | None = No
 def test_the_best_score_decides_and_only_better_ones_are_saved() -> None:
     selection, saves, _ = select([0.5, 0.7, 0.7, 0.6])
     assert saves.at == [10, 20]
-    assert (selection.best_dice, selection.best_iteration, selection.without_better) == (0.7, 20, 2)
+    assert (selection.best_score, selection.best_iteration, selection.without_better) == (0.7, 20, 2)
 
 
 def test_training_stops_when_nothing_gets_better() -> None:
@@ -63,7 +64,7 @@ def test_training_stops_when_nothing_gets_better() -> None:
 
 def test_without_validation_cases_nothing_is_selected() -> None:
     selection, saves, iterations = select([], cases=0, patience=1)
-    assert (saves.at, iterations, selection.best_dice) == ([], 40, -1.0)
+    assert (saves.at, iterations, selection.best_score) == ([], 40, -1.0)
 
 
 def test_the_state_survives_a_resume() -> None:
@@ -71,4 +72,28 @@ def test_the_state_survives_a_resume() -> None:
     other, *_ = select([0.1] * 4)
     other.load_state_dict(selection.state_dict())
     assert other.state_dict() == selection.state_dict()
-    assert (other.best_dice, other.best_iteration, other.without_better) == (0.7, 20, 2)
+    assert (other.best_score, other.best_iteration, other.without_better) == (0.7, 20, 2)
+
+
+def test_another_number_may_decide_and_all_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    class Areas(Scores):
+        def run(self) -> None:
+            super().run()
+            self.state.metrics |= {"val_auc": 1.0 - self.state.metrics["val_dice"], "curves": [1]}
+
+    class Log:
+        def __init__(self) -> None:
+            self.rows: list[dict[str, float]] = []
+
+        def write(self, engine: Engine, values: dict[str, float]) -> None:
+            self.rows.append(values)
+
+    evaluator: Any = Areas([0.5, 0.7, 0.25, 0.6])
+    log: Any = Log()
+    selection = Validation(evaluator, 2, 10, recalibration=evaluator, log=log, metric="val_auc", called="AUC")
+    engine = Engine(lambda engine, batch: None)
+    selection.attach(engine)
+    engine.run(range(40), max_epochs=1)
+    assert (selection.best_score, selection.best_iteration) == (0.75, 30)
+    assert log.rows[2] == {"val_dice": 0.25, "val_auc": 0.75}
+    assert "validation AUC 0.7500 (best 0.7500 at 30)" in capsys.readouterr().out

@@ -128,3 +128,19 @@ def test_what_has_been_measured_is_not_measured_again(runs, monkeypatch) -> None
     Done.returncode = 2
     with pytest.raises(InputError, match=r"alpha_0.scores.log: the evaluation ended with status 2"):
         score_runs(runs["alpha"], [])
+
+
+def test_a_method_that_segments_nothing_is_compared_by_what_it_detects(runs, tmp_path) -> None:
+    areas = {"kinds": {"vessel": {"auc": 0.9}}, "mean": {"auc": 0.9}}
+    folder = make_run(tmp_path / "detector_0", [])
+    summary = {"cases": [], "detection": {"slices": areas, "volumes": areas}, "resources": {"seconds_per_volume": 3.0}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    methods = {"detector": [folder], "single": runs["single"][:1]}
+    content = comparison(methods, [0])
+    assert content["methods"]["detector"]["classes"] == {}
+    assert content["methods"]["detector"]["slice_auc"]["vessel"]["mean"] == 0.9
+    assert len(content["cases"]) == 5
+    assert content["tests"] == []
+    lines = compare_methods(methods, [0], tmp_path / "all")
+    assert "| AUC of volumes | vessel | mean |" in lines
+    assert [line for line in lines if line.startswith("| single")][0].startswith("| single | 0.7000 | 0.5000 |")
