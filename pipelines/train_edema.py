@@ -41,6 +41,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "dilated": ("dilated",),
     "detector": ("detector",),
 }
+LINES = ("LR", "PA", "IS")  # the two ends of each of a patient's axes
 # Slices that are smaller than this along a side leave the deepest level less than one voxel of its own.
 SMALLEST_SIDE = 16
 
@@ -87,6 +88,7 @@ def _fit(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> d
     if found["spatial_dims"] == 3:
         found["axcodes"] = Counter(known[case.case_id]["orientation"] for case in splits.labeled).most_common(1)[0][0]
     chosen = {**_chosen(args), **found, **settings}
+    _refuse_settings(chosen)
     _refuse_other_axes(data, known, chosen)
     _refuse_sizes(data, known, splits, chosen)
     _refuse_no_lesion(data, known, splits, [name for label, name in dataset.labels.items() if label > 0])
@@ -106,9 +108,24 @@ def _chosen(args: argparse.Namespace) -> dict[str, Any]:
     return {name: content.get(name) for name in ("slice_size", "slice_axis", "axcodes")}
 
 
+def _refuse_settings(chosen: Mapping[str, Any]) -> None:
+    """Refuse what says nothing of how volumes lie and are cut."""
+    axis, codes, size = (chosen[name] for name in ("slice_axis", "axcodes", "slice_size"))
+    if not isinstance(axis, int) or not -3 <= axis <= 2:
+        raise InputError("--set", f"slice_axis must be 0, 1 or 2, or -1 for the last, got {axis!r}")
+    one_of_each = isinstance(codes, str) and len(codes) == 3 and all(len(set(codes) & set(pair)) == 1 for pair in LINES)
+    if codes is not None and not one_of_each:
+        raise InputError(
+            "--set", f"axcodes must be a letter each of L or R, P or A, I or S, as PLS, or null, got {codes!r}"
+        )
+    sides = size if isinstance(size, list) else []
+    if size is not None and (len(sides) != 2 or not all(isinstance(side, int) for side in sides)):
+        raise InputError("--set", f"slice_size must be [ROWS,COLUMNS] or null, got {size!r}")
+
+
 def _turned_axes(orientation: str, axcodes: str | None) -> list[int]:
     """Give the axes of a file with this orientation in the order that volumes are brought to."""
-    lines = {letter: pair for pair in ("LR", "PA", "IS") for letter in pair}
+    lines = {letter: pair for pair in LINES for letter in pair}
     own = [lines[letter] for letter in orientation]
     return [own.index(lines[letter]) for letter in axcodes or orientation]
 

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "mind_features": ["MINDFeatures", "MINDFeaturesd"],
         "rand_affine_bspline": ["RandAffineBSpline", "RandAffineBSplined"],
         "rand_label_noise": ["RandLabelNoise", "RandLabelNoised"],
-        "rand_slice_affine": ["RandSliceAffine", "RandSliceAffined"],
+        "rand_slice_affine": ["RandSliceAffined"],
         "resize_label": ["ResizeLabel", "ResizeLabeld"],
         "signed_distance_map": ["SignedDistanceMap", "SignedDistanceMapd"],
         "signed_distance_to_mask": ["SignedDistanceToMask", "SignedDistanceToMaskd"],

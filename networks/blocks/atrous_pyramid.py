@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from networks.blocks.inverted_residual import Norm, conv_norm_act
-from networks.layers.recomputation import recomputed
+from networks.layers.recomputation import RecomputedBlock
 
 
 class PooledBranch(nn.Module):
@@ -44,7 +44,7 @@ class PooledBranch(nn.Module):
         return torch.relu(y).expand([-1, -1] + list(x.shape[2:]))
 
 
-class AtrousPyramid(nn.Module):
+class AtrousPyramid(RecomputedBlock):
     """A 1x1 convolution, 3x3 ones of several dilations and a pooled branch, concatenated and mixed; dropout at the end.
 
     Reference: Chen et al., *Rethinking atrous convolution for semantic image segmentation*, 2017.
@@ -69,7 +69,7 @@ class AtrousPyramid(nn.Module):
         dropout: float = 0.5,
         checkpointing: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(checkpointing)
         branches: list[nn.Module] = [conv_norm_act(spatial_dims, in_channels, out_channels, 1, norm, "relu")]
         branches += [
             conv_norm_act(spatial_dims, in_channels, out_channels, 3, norm, "relu", dilation=rate) for rate in rates
@@ -78,19 +78,9 @@ class AtrousPyramid(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.mix = conv_norm_act(spatial_dims, len(branches) * out_channels, out_channels, 1, norm, "relu")
         self.dropout = nn.Dropout(dropout)
-        self.checkpointing = checkpointing
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Give (B, out_channels, H, W[, D]) for (B, in_channels, H, W[, D])."""
-        if not torch.jit.is_scripting() and self.checkpointing and self.training:
-            return self._checkpointed(x)
-        return self._compute(x)
-
-    @torch.jit.unused
-    def _checkpointed(self, x: torch.Tensor) -> torch.Tensor:
-        return recomputed(self, self._compute, x)
-
-    def _compute(self, x: torch.Tensor) -> torch.Tensor:
         found: list[torch.Tensor] = []
         for branch in self.branches:  # TorchScript has no comprehension over modules
             found.append(branch(x))

@@ -10,10 +10,10 @@ from monai.networks.layers.utils import get_norm_layer
 from torch import nn
 
 from networks.blocks.attention_gate import Norm
-from networks.layers.recomputation import recomputed
+from networks.layers.recomputation import RecomputedBlock
 
 
-class DilatedCascade(nn.Module):
+class DilatedCascade(RecomputedBlock):
     """Convolutions of 3 voxels one after another, each dilated, with norm and ReLU; what comes in and what comes out of
     every one of them is added up.
 
@@ -41,7 +41,7 @@ class DilatedCascade(nn.Module):
         norm: Norm = "batch",
         checkpointing: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(checkpointing)
         if not dilations or min(dilations) < 1:
             raise ValueError(f"dilations must be at least one number from 1 on, got {tuple(dilations)}.")
         self.stages = nn.ModuleList()
@@ -53,19 +53,9 @@ class DilatedCascade(nn.Module):
                 layers.append(get_norm_layer(norm, spatial_dims, channels))
 
             self.stages.append(nn.Sequential(*layers, nn.ReLU()))
-        self.checkpointing = checkpointing
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Give (B, channels, H, W[, D]) for features of the same shape."""
-        if not torch.jit.is_scripting() and self.checkpointing and self.training:
-            return self._checkpointed(x)
-        return self._compute(x)
-
-    @torch.jit.unused
-    def _checkpointed(self, x: torch.Tensor) -> torch.Tensor:
-        return recomputed(self, self._compute, x)
-
-    def _compute(self, x: torch.Tensor) -> torch.Tensor:
         total = x
         for stage in self.stages:
             x = stage(x)

@@ -9,7 +9,7 @@ from monai.networks.layers.factories import Act, Conv, Pool
 from monai.networks.layers.utils import get_norm_layer
 from torch import nn
 
-from networks.layers.recomputation import recomputed
+from networks.layers.recomputation import RecomputedBlock
 
 Norm = str | tuple[str, dict[str, Any]]
 
@@ -87,7 +87,7 @@ class SqueezeExcitation(nn.Module):
         return x * self.factors(x)
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(RecomputedBlock):
     """Expand by a 1x1 convolution, filter each channel alone, project by a 1x1 convolution; added to the input where
     the shape is the same.
 
@@ -121,7 +121,7 @@ class InvertedResidual(nn.Module):
         squeezed: int = 0,
         checkpointing: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(checkpointing)
         layers: list[nn.Module] = []
         if expanded != in_channels:
             layers.append(conv_norm_act(spatial_dims, in_channels, expanded, 1, norm, act))
@@ -133,19 +133,9 @@ class InvertedResidual(nn.Module):
         layers.append(conv_norm_act(spatial_dims, expanded, out_channels, 1, norm, None))
         self.body = nn.Sequential(*layers)
         self.residual = stride == 1 and in_channels == out_channels
-        self.checkpointing = checkpointing
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Give (B, out_channels, ...) for (B, in_channels, H, W[, D]); the sides are divided by the stride."""
-        if not torch.jit.is_scripting() and self.checkpointing and self.training:
-            return self._checkpointed(x)
-        return self._compute(x)
-
-    @torch.jit.unused
-    def _checkpointed(self, x: torch.Tensor) -> torch.Tensor:
-        return recomputed(self, self._compute, x)
-
-    def _compute(self, x: torch.Tensor) -> torch.Tensor:
         y = self.body(x)
         if self.residual:
             y = y + x

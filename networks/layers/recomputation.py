@@ -11,6 +11,32 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
+class RecomputedBlock(nn.Module):
+    """A block whose :meth:`compute` may be run again in the backward pass in place of keeping what it computed.
+
+    Args:
+        checkpointing: keep only the input, in training.
+    """
+
+    def __init__(self, checkpointing: bool) -> None:
+        super().__init__()
+        self.checkpointing = checkpointing
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Give what ``compute`` gives."""
+        if not torch.jit.is_scripting() and self.checkpointing and self.training:
+            return self._checkpointed(x)
+        return self.compute(x)
+
+    @torch.jit.unused
+    def _checkpointed(self, x: torch.Tensor) -> torch.Tensor:
+        return recomputed(self, self.compute, x)
+
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute the features."""
+        raise NotImplementedError
+
+
 def recomputed(module: nn.Module, compute: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """Give ``compute(x)``, of which nothing but ``x`` is kept for the backward pass, which computes it again.
 

@@ -10,7 +10,7 @@ from monai.networks.layers.utils import get_norm_layer
 from torch import nn
 
 from networks.layers.padding import crop_back, pad_to_divisor
-from networks.layers.recomputation import recomputed
+from networks.layers.recomputation import RecomputedBlock
 
 SIZE_DIVISOR = 16
 ENCODER_CONVOLUTIONS = (1, 2, 3, 3, 3)
@@ -32,7 +32,7 @@ class DualTaskOutput(NamedTuple):
     auxiliary: list[torch.Tensor]
 
 
-class ConvStage(nn.Module):
+class ConvStage(RecomputedBlock):
     """``convolutions`` times convolution 3 (+ norm) + ReLU, optionally with the published residual variant.
 
     Args:
@@ -58,7 +58,7 @@ class ConvStage(nn.Module):
         checkpointing: bool = False,
         bias: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(checkpointing)
         layers: list[nn.Module] = []
         for index in range(convolutions):
             if index > 0:
@@ -69,18 +69,9 @@ class ConvStage(nn.Module):
         self.body = nn.Sequential(*layers)
         self.activation = nn.ReLU(inplace=True)
         self.residual = residual and in_channels == out_channels
-        self.checkpointing = checkpointing
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting() and self.checkpointing and self.training:
-            return self._checkpointed(x)
-        return self._compute(x)
-
-    @torch.jit.unused
-    def _checkpointed(self, x: torch.Tensor) -> torch.Tensor:
-        return recomputed(self, self._compute, x)
-
-    def _compute(self, x: torch.Tensor) -> torch.Tensor:
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        """Give (B, out_channels, H, W[, D]) for (B, in_channels, H, W[, D])."""
         y = self.body(x)
         if self.residual:
             y = y + x

@@ -59,6 +59,15 @@ def refusal(capsys, arguments: list[str]) -> str:
         (["--resume", "--overwrite"], "error: --resume: and --overwrite contradict each other"),
         (["--data", "/no/such/folder"], "error: /no/such/folder"),
         (["--set", "slice_size=[24, 8]"], "error: {data}: has slices of 24x8 (slice_size); both sides must have 16"),
+        (["--set", "slice_size=64"], "error: --set: slice_size must be [ROWS,COLUMNS] or null, got 64"),
+        (
+            ["--set", "slice_size=[64, wide]"],
+            "error: --set: slice_size must be [ROWS,COLUMNS] or null, got [64, 'wide']",
+        ),
+        (["--set", "slice_axis=5"], "error: --set: slice_axis must be 0, 1 or 2, or -1 for the last, got 5"),
+        (["--set", "slice_axis=last"], "error: --set: slice_axis must be 0, 1 or 2, or -1 for the last, got 'last'"),
+        (["--set", "axcodes=XYZ"], "error: --set: axcodes must be a letter each of L or R, P or A, I or S, as PLS"),
+        (["--set", "axcodes=LRS"], "error: --set: axcodes must be a letter each of L or R, P or A, I or S, as PLS"),
     ],
 )
 def test_what_is_refused_before_anything_is_trained(data, tmp_path, capsys, more, said):
