@@ -6,8 +6,8 @@ Several networks of slices and their neighbours segment volumes of noise of 512 
 with weights drawn at random: what a real network needs for ``slices_at_once`` slices comes on top, always as much.
 ``whole`` is one slab of all slices, whose class probabilities are all kept; ``slabs`` is what is done. Each measurement
 is a process of its own; its largest resident memory is counted from just before the volume is read, so that the
-libraries have no part in it. What still grows with slabs: the stored volume (float32), and the label map (a byte per
-voxel, and once more while it is put together).
+libraries have no part in it. What still grows with slabs: the volume as the file stores it, and the label map, here a
+byte per voxel each.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _pixelwise() -> Any:
 def build_parser() -> argparse.ArgumentParser:
     """Options of the benchmark."""
     parser = argparse.ArgumentParser(prog="benchmarks.slice_memory", description=__doc__.splitlines()[0])
-    parser.add_argument("--slices", type=int, nargs="+", default=[16, 64, 128], help="sizes of the volumes")
+    parser.add_argument("--slices", type=int, nargs="+", default=[32, 64, 128], help="sizes of the volumes")
     parser.add_argument("--height", type=int, default=512, help="of a slice, pixels")
     parser.add_argument("--width", type=int, default=1024, help="of a slice, pixels")
     parser.add_argument("--members", type=int, default=2, help="networks of the ensemble")
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
             nib.save(nib.Nifti1Image(values, np.eye(4)), image)
             for way in ("whole", "slabs"):
                 found = _in_own_process(way, image, args)
-                rows.append({"slices": count, "way": way, "volume_mib": 4 * values.size / MIB, **found})
+                rows.append({"slices": count, "way": way, "volume_mib": values.nbytes / MIB, **found})
                 sys.stderr.write(f"{count} slices, {way}: {found['peak_mib']:.0f} MiB, {found['seconds']:.1f} s\n")
             image.unlink()
     _tell(rows)

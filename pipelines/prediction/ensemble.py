@@ -59,27 +59,46 @@ class Ensemble(SlabSegmenter):
         """Give the mean of what is found in one case; see :class:`pipelines.prediction.slabs.SlabSegmenter`."""
         images = SharedImages()
         streams = [predictor.slabs(entry, self.slice_axis, images) for predictor in self.predictors]
-        for parts in zip(*streams, strict=True):
-            yield Slab(
-                self._mean([part.probabilities for part in parts]),
-                self._mean([part.presence for part in parts]),
-            )
+        while (mean := self._next_mean(streams)) is not None:
+            yield mean
+            del mean
 
     def predict_level_set(self, entry: Mapping[str, Any]) -> np.ndarray | None:
         """Give None: level sets of several networks, each in a unit of its own, have no mean worth showing."""
         return None
 
     @torch.inference_mode()
-    def _mean(self, parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-        """Weighted mean of the parts that are there; None of none."""
-        there = [(weight, part) for weight, part in zip(self.weights, parts, strict=True) if part is not None]
-        if not there:
+    def _next_mean(self, streams: Sequence[Iterator[Slab]]) -> Slab | None:
+        """Give the weighted mean of the next slab of every stream; None at their end; one slab is held beside it."""
+        shares = self._shares("gives_mask"), self._shares("tells_presence")
+        probabilities = presence = None
+        ended = 0
+        for place, stream in enumerate(streams):
+            slab = next(stream, None)
+            if slab is None:
+                ended += 1
+                continue
+            probabilities = _added(probabilities, slab.probabilities, shares[0][place])
+            presence = _added(presence, slab.presence, shares[1][place])
+            del slab
+        if ended == len(streams):
             return None
-        share = math.fsum(weight for weight, _ in there)
-        total = there[0][1] * (there[0][0] / share)
-        for weight, part in there[1:]:
-            total = torch.add(total, part, alpha=weight / share)
+        if ended:
+            raise ValueError("The predictors give different numbers of slabs.")
+        return Slab(probabilities, presence)
+
+    def _shares(self, told: str) -> list[float]:
+        """Give the weights of the predictors that tell this, which add up to one, and 0 for the others."""
+        weights = [w * getattr(predictor, told) for w, predictor in zip(self.weights, self.predictors, strict=True)]
+        total = math.fsum(weights)
+        return [weight / total if total else 0.0 for weight in weights]
+
+
+def _added(total: torch.Tensor | None, part: torch.Tensor | None, share: float) -> torch.Tensor | None:
+    """Add a share of what one predictor says, if it says anything, to a sum of our own."""
+    if part is None:
         return total
+    return part * share if total is None else total.add_(part, alpha=share)
 
 
 def normalised(weights: Sequence[float]) -> tuple[float, ...]:

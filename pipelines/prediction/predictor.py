@@ -19,7 +19,7 @@ from pipelines.keys import Keys
 from pipelines.prediction.decision import Decision
 from pipelines.prediction.detecting_network import DetectingNetwork
 from pipelines.prediction.slabs import SLAB_SLICES, SharedImages, Slab, SlabSegmenter, cut, image_of
-from pipelines.prediction.slice_steps import slab_ranges, split_steps
+from pipelines.prediction.slice_steps import SliceSteps, slab_ranges, split_steps
 from transforms.axis_turn import AxisTurn
 from transforms.io.input_error import InputError
 
@@ -87,7 +87,7 @@ class Predictor(SlabSegmenter):
             self._steps = split_steps(preprocessing, self.slice_axis)
         self._restore_slab = copy(self._restore)
         if self._steps is not None:
-            self._restore_slab.transform = self._steps[1]
+            self._restore_slab.transform = self._steps.rest
 
     @property
     def by_slabs(self) -> bool:
@@ -109,7 +109,7 @@ class Predictor(SlabSegmenter):
         """
         axis = self.slice_axis
         if self._steps is not None and axis is not None:
-            yield from self._each_slab(entry, axis, *self._steps, images or SharedImages())
+            yield from self._each_slab(entry, axis, self._steps, images or SharedImages())
             return
         whole = self._whole(entry)
         axis = axis if slice_axis is None else slice_axis
@@ -136,29 +136,35 @@ class Predictor(SlabSegmenter):
 
     @torch.inference_mode()
     def _each_slab(
-        self, entry: Mapping[str, Any], axis: int, reading: Compose, rest: Compose, images: SharedImages
+        self, entry: Mapping[str, Any], axis: int, steps: SliceSteps, images: SharedImages
     ) -> Iterator[Slab]:
-        """Look at runs of slices with their neighbours on either side, and cut those off what is found."""
-        beside = _guarded(reading, {Keys.IMAGE.value: entry[Keys.IMAGE.value]}, entry)
+        """Look at runs of slices. No slab is held here while the next is looked at."""
+        beside = _guarded(steps.reading, {Keys.IMAGE.value: entry[Keys.IMAGE.value]}, entry)
         read = beside.pop(Keys.IMAGE.value)
         turn = self._turn(read, entry, axis)
-        image, meta = images.keep(read.as_tensor()), read.meta
+        image, meta = images.keep(steps.kept(read.as_tensor())), read.meta
         del read
         count = image.shape[axis + 1]
-        is_reversed = turn.is_reversed[axis]
+
+        def prepared(low: int, high: int) -> dict[str, Any]:
+            part = MetaTensor(image.narrow(axis + 1, low, high - low).to(steps.dtype, copy=True), meta=meta)
+            return _guarded(steps.rest, {**beside, Keys.IMAGE.value: part}, entry)
+
         for first, last in slab_ranges(count, self.slab_slices):
-            start, stop = (count - last, count - first) if is_reversed else (first, last)
+            start, stop = (count - last, count - first) if turn.is_reversed[axis] else (first, last)
             low, high = max(0, start - self._neighbours), min(count, stop + self._neighbours)
-            part = MetaTensor(image.narrow(axis + 1, low, high - low).clone(), meta=meta)
-            data = _guarded(rest, {**beside, Keys.IMAGE.value: part}, entry)
-            probabilities, presence = self._found(data)
-            if probabilities is not None:
-                back = self._back(data, probabilities, self._restore_slab).as_tensor()
-                probabilities = turn.undo(back.narrow(axis + 1, start - low, stop - start))
-            if presence is not None:
-                presence = presence[:, start - low : stop - low]
-                presence = presence.flip(1) if is_reversed else presence
-            yield Slab(probabilities, presence)
+            yield self._slab(prepared(low, high), turn, axis, start - low, stop - low)
+
+    def _slab(self, data: dict[str, Any], turn: AxisTurn, axis: int, start: int, stop: int) -> Slab:
+        """Look at a run of slices with their neighbours on either side, and cut those off what is found."""
+        probabilities, presence = self._found(data)
+        if probabilities is not None:
+            back = self._back(data, probabilities, self._restore_slab).as_tensor()
+            probabilities = turn.undo(back.narrow(axis + 1, start, stop - start))
+        if presence is not None:
+            presence = presence[:, start:stop]
+            presence = presence.flip(1) if turn.is_reversed[axis] else presence
+        return Slab(probabilities, presence)
 
     def _found(self, data: Mapping[str, Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Give the probabilities (K + 1, ...) on the grid of the network, and the presence (P, D) or (P,), in one

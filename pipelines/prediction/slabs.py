@@ -173,6 +173,7 @@ class SlabSegmenter(ABC):
                 labels.append(self.decision.decide_slices(slab.probabilities))
             else:
                 undecided.append(slab.probabilities)
+            del slab  # before the next is made
         axis = self.slice_axis or 0
         if early and labels:
             found = self.decision.clean(np.concatenate(labels, axis))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, cast
 
+import torch
 from monai.transforms import (
     AsDiscreted,
     CastToTyped,
@@ -19,6 +22,7 @@ from monai.transforms import (
     Resized,
     ScaleIntensityRanged,
 )
+from monai.utils import get_equivalent_dtype
 
 from transforms.io.columns_first import ColumnsFirstd
 
@@ -28,7 +32,26 @@ _READING = (LoadImaged, EnsureChannelFirstd, ColumnsFirstd, DeleteItemsd, Orient
 _POINTWISE = (EnsureTyped, CastToTyped, ScaleIntensityRanged)
 
 
-def split_steps(preprocessing: Compose, slice_axis: int) -> tuple[Compose, Compose] | None:
+@dataclass(frozen=True)
+class SliceSteps:
+    """Preprocessing in two parts, which one after the other do what the whole does.
+
+    Attributes:
+        reading: reads a file as the type that it is stored in, and turns its axes.
+        dtype: what the second part takes.
+        rest: can be done with any run of slices.
+    """
+
+    reading: Compose
+    dtype: torch.dtype
+    rest: Compose
+
+    def kept(self, image: torch.Tensor) -> torch.Tensor:
+        """Give what is to be kept of all slices: as stored, where that takes less memory than ``dtype``."""
+        return image if image.element_size() < self.dtype.itemsize else image.to(self.dtype)
+
+
+def split_steps(preprocessing: Compose, slice_axis: int) -> SliceSteps | None:
     """Part preprocessing into what reads a file, and what can then be done with any run of its slices.
 
     Args:
@@ -37,14 +60,24 @@ def split_steps(preprocessing: Compose, slice_axis: int) -> tuple[Compose, Compo
 
     Returns:
         Both parts, axes being turned in the first; None where a step looks at the whole volume, changes its slices, or
-        is not known.
+        is not known, or no step reads a file.
     """
     steps = list(preprocessing.transforms)
     count = next((place for place, step in enumerate(steps) if type(step) not in _READING), len(steps))
     opening, rest = steps[:count], steps[count:]
-    if not opening or not all(_leaves_slices_alone(step, slice_axis) for step in rest):
+    if not opening or type(opening[0]) is not LoadImaged or not all(_leaves_slices_alone(s, slice_axis) for s in rest):
         return None
-    return Compose(opening), Compose(rest)
+    load = cast(Any, opening[0])
+    dtype = get_equivalent_dtype(load._loader.dtype, torch.Tensor) or torch.float32
+    return SliceSteps(Compose([_as_stored(load), *opening[1:]]), dtype, Compose(rest))
+
+
+def _as_stored(load: Any) -> Any:
+    """Give the same step without its cast: a B-scan of bytes takes a fourth of what it takes as floats."""
+    load = copy(load)
+    load._loader = copy(load._loader)
+    load._loader.dtype = None
+    return load
 
 
 def _leaves_slices_alone(step: Any, axis: int) -> bool:

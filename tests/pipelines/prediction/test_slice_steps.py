@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import nibabel as nib
+import numpy as np
 import pytest
+import torch
 from monai.transforms import (
     AsDiscreted,
     Compose,
@@ -44,9 +47,10 @@ MIXED = {
 
 @pytest.mark.parametrize("step", KEPT.values(), ids=KEPT.keys())
 def test_steps_that_leave_slices_alone(step):
-    reading, rest = split_steps(Compose([LOAD, EnsureChannelFirstd("image"), step]), 2)
-    assert [type(part) for part in reading.transforms] == [LoadImaged, EnsureChannelFirstd]
-    assert list(rest.transforms) == [step]
+    parts = split_steps(Compose([LOAD, EnsureChannelFirstd("image"), step]), 2)
+    assert parts is not None
+    assert [type(part) for part in parts.reading.transforms] == [LoadImaged, EnsureChannelFirstd]
+    assert list(parts.rest.transforms) == [step]
 
 
 @pytest.mark.parametrize("step", MIXED.values(), ids=MIXED.keys())
@@ -57,9 +61,10 @@ def test_steps_that_do_not(step):
 def test_axes_are_turned_as_soon_as_a_file_is_read():
     turning = Orientationd("image", axcodes="PLS", labels=None)
     before = [LOAD, ColumnsFirstd("image"), DeleteItemsd("path"), turning]
-    reading, rest = split_steps(Compose([*before, KEPT["typed"]]), 2)
-    assert list(reading.transforms) == before
-    assert list(rest.transforms) == [KEPT["typed"]]
+    parts = split_steps(Compose([*before, KEPT["typed"]]), 2)
+    assert parts is not None
+    assert list(parts.reading.transforms)[1:] == before[1:]
+    assert list(parts.rest.transforms) == [KEPT["typed"]]
     assert split_steps(Compose([LOAD, KEPT["typed"], turning]), 2) is None
 
 
@@ -68,8 +73,27 @@ def test_the_axis_matters():
     assert split_steps(Compose([LOAD, MIXED["resized along"]]), 0) is not None
 
 
-def test_nothing_to_read_with():
-    assert split_steps(Compose([EnsureTyped("image")]), 2) is None
+@pytest.mark.parametrize("steps", [[KEPT["typed"]], [EnsureChannelFirstd("image"), LOAD, KEPT["typed"]]])
+def test_nothing_to_read_with(steps):
+    assert split_steps(Compose(steps), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [(np.uint8, torch.uint8), (np.int16, torch.int16), (np.float32, torch.float32), (np.float64, torch.float32)],
+)
+def test_a_volume_is_kept_in_the_smaller_type(tmp_path, stored, kept):
+    """And read to the same values as by the whole preprocessing."""
+    values = np.random.default_rng(0).integers(0, 255, (4, 5, 6)).astype(stored)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    load = LoadImaged("image", ensure_channel_first=True)
+    parts = split_steps(Compose([load, KEPT["fixed normalisation"]]), 2)
+    assert parts is not None
+    whole = load({"image": tmp_path / "a.nii"})["image"]
+    found = parts.kept(parts.reading({"image": tmp_path / "a.nii"})["image"].as_tensor())
+    assert found.dtype == kept
+    assert parts.dtype == whole.dtype == torch.float32  # the step that was given is left as it was
+    assert torch.equal(found.to(parts.dtype), whole.as_tensor())
 
 
 def test_the_most_probable_class():
