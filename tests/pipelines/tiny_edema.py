@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-from tests.pipelines.tiny_training import quiet
+from tests.pipelines.tiny_training import TinyTraining
 
 SETTINGS = {
     "slice_size": "null",
@@ -66,27 +64,5 @@ def make_tiny_slices(folder: Path, subjects: int = 5, test: int = 1) -> Path:
     return folder
 
 
-def command_line(
-    data: Path | None,
-    run: Path,
-    *more: str,
-    overlays: Sequence[str] = ("quick", "smoke"),
-    settings: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """Give the arguments of ``train_edema``; ``settings`` come on top of ``SETTINGS``."""
-    arguments = [] if data is None else ["--data", str(data)]
-    arguments += ["--output", str(run), "--device", "cpu", *more]
-    arguments += [part for overlay in overlays for part in ("--overlay", overlay)]
-    chosen = SETTINGS | dict(settings or {})
-    return arguments + [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
-
-
-def train(arguments: Sequence[str], *, conclude: bool = False) -> int:
-    """Run ``train_edema`` in this process, without evaluation, report and export unless told to ``conclude``."""
-    from pipelines.runs import conclusion
-    from pipelines.train_edema import main
-
-    with quiet(), pytest.MonkeyPatch.context() as patch:
-        if not conclude:
-            patch.setattr(conclusion, "conclude_run", lambda *arguments: None)
-        return main(list(arguments))
+TRAINING = TinyTraining("pipelines.train_edema", SETTINGS)
+command_line, train = TRAINING.command_line, TRAINING.train

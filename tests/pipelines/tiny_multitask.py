@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.pipelines.tiny_training import quiet
+from tests.pipelines.tiny_training import TinyTraining
 
 SETTINGS = {
     "image_size": "null",
@@ -39,27 +36,5 @@ def make_tiny_vessels(folder: Path, kind: str = "vessels2d", **changes: Any) -> 
     return folder
 
 
-def command_line(
-    data: Path | None,
-    run: Path,
-    *more: str,
-    overlays: Sequence[str] = ("quick", "smoke"),
-    settings: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """Give the arguments of ``train_multitask``; ``settings`` come on top of ``SETTINGS``."""
-    arguments = [] if data is None else ["--data", str(data)]
-    arguments += ["--output", str(run), "--device", "cpu", *more]
-    arguments += [part for overlay in overlays for part in ("--overlay", overlay)]
-    chosen = SETTINGS | dict(settings or {})
-    return arguments + [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
-
-
-def train(arguments: Sequence[str], *, conclude: bool = False) -> int:
-    """Run ``train_multitask`` in this process, without evaluation, report and export unless told to ``conclude``."""
-    from pipelines.runs import conclusion
-    from pipelines.train_multitask import main
-
-    with quiet(), pytest.MonkeyPatch.context() as patch:
-        if not conclude:
-            patch.setattr(conclusion, "conclude_run", lambda *arguments: None)
-        return main(list(arguments))
+TRAINING = TinyTraining("pipelines.train_multitask", SETTINGS)
+command_line, train = TRAINING.command_line, TRAINING.train

@@ -6,6 +6,8 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,49 @@ SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class TinyTraining:
+    """A training command with settings that make it a matter of seconds.
+
+    Attributes:
+        module: of the command.
+        settings: what is set unless a test says otherwise.
+        options: given every time.
+    """
+
+    module: str
+    settings: Mapping[str, str]
+    options: Sequence[str] = ()
+
+    def command_line(
+        self,
+        data: Path | None,
+        run: Path,
+        *more: str,
+        overlays: Sequence[str] = ("quick", "smoke"),
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Give the arguments of the command; ``settings`` come on top of its own."""
+        arguments = [] if data is None else ["--data", str(data)]
+        arguments += ["--output", str(run), "--device", "cpu", *self.options, *more]
+        arguments += [part for overlay in overlays for part in ("--overlay", overlay)]
+        chosen = {**self.settings, **(settings or {})}
+        return arguments + [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
+
+    def train(self, arguments: Sequence[str], *, conclude: bool = False) -> int:
+        """Run the command in this process, without evaluation, report and export unless told to ``conclude``."""
+        from pipelines.runs import conclusion
+
+        with quiet(), pytest.MonkeyPatch.context() as patch:
+            if not conclude:
+                patch.setattr(conclusion, "conclude_run", lambda *arguments: None)
+            return int(import_module(self.module).main(list(arguments)))
+
+
+TRAINING = TinyTraining("pipelines.train_dtc", SETTINGS)
+command_line, train = TRAINING.command_line, TRAINING.train
+
+
 def make_tiny_cohort(folder: Path, **changes: Any) -> Path:
     """Write 3 labelled, 1 validation, 2 unlabelled and 1 test case of 24 x 24 x 16 voxels, unless told otherwise."""
     from pipelines.data.phantoms import make_cohort
@@ -35,35 +80,9 @@ def make_tiny_cohort(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def command_line(
-    data: Path | None,
-    run: Path,
-    *more: str,
-    overlays: Sequence[str] = ("quick", "smoke"),
-    settings: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """Give the arguments of ``train_dtc``; ``settings`` come on top of ``SETTINGS``."""
-    arguments = [] if data is None else ["--data", str(data)]
-    arguments += ["--output", str(run), "--device", "cpu", *more]
-    arguments += [part for overlay in overlays for part in ("--overlay", overlay)]
-    chosen = SETTINGS | dict(settings or {})
-    return arguments + [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
-
-
 def resumption(run: Path, *more: str) -> list[str]:
     """Give the arguments that go on with a run."""
     return ["--output", str(run), "--device", "cpu", "--resume", *more]
-
-
-def train(arguments: Sequence[str], *, conclude: bool = False) -> int:
-    """Run ``train_dtc`` in this process, without evaluation, report and export unless told to ``conclude``."""
-    from pipelines.runs import conclusion
-    from pipelines.train_dtc import main
-
-    with quiet(), pytest.MonkeyPatch.context() as patch:
-        if not conclude:
-            patch.setattr(conclusion, "conclude_run", lambda *arguments: None)
-        return main(list(arguments))
 
 
 @contextmanager
