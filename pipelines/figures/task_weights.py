@@ -27,14 +27,14 @@ def draw_task_weights(methods: Mapping[str, Sequence[Columns]]) -> Figure | None
             method. Trainings of one task have nothing to weigh and are left out.
 
     Returns:
-        The figure; None when there is nothing to draw.
+        The figure; None when there is nothing to draw: no training has several tasks, or no weight ever changes.
     """
     rows = {
         name: {prefix: _tasks(trainings, prefix) for prefix in _KINDS}
         for name, trainings in methods.items()
         if len(_tasks(trainings, "weight_")) > 1
     }
-    if not rows:
+    if not any(_changes(training, "weight_") for name in rows for training in methods[name]):
         return None
     across = 1 + any(found["sigma_"] for found in rows.values())
     figure = Figure(figsize=(5.2 * across, 2.75 * len(rows)), facecolor="white", layout="constrained")
@@ -61,6 +61,11 @@ def write_task_weights(path: str | Path, methods: Mapping[str, Sequence[Path]]) 
 def _tasks(trainings: Sequence[Columns], prefix: str) -> list[str]:
     names = dict.fromkeys(name for columns in trainings for name in columns if name.startswith(prefix))
     return [name for name in names if any(np.isfinite(columns.get(name, np.nan)).any() for columns in trainings)]
+
+
+def _changes(columns: Columns, prefix: str) -> bool:
+    found = (values[np.isfinite(values)] for name, values in columns.items() if name.startswith(prefix))
+    return any(values.size > 0 and bool((values != values[0]).any()) for values in found)
 
 
 def _draw(axis: Axes, trainings: Sequence[Columns], tasks: Sequence[str], prefix: str) -> None:

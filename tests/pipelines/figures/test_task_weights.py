@@ -38,8 +38,12 @@ def test_a_row_per_method_and_the_mean_over_its_trainings() -> None:
     assert len(figure.axes[1].lines) == 6  # two trainings and a mean, of two tasks
 
 
-def test_trainings_of_one_task_have_nothing_to_show(tmp_path) -> None:
+def test_trainings_whose_weights_stay_have_nothing_to_show(tmp_path) -> None:
     assert draw_task_weights({"single": [training(weight_mask=[1.0, 1.0, 1.0])]}) is None
+    assert (
+        draw_task_weights({"fixed": [training(weight_mask=[1.0] * 3, weight_distance=[0.5, float("nan"), 0.5])]})
+        is None
+    )
     log = tmp_path / "metrics.csv"
     log.write_text("iteration,loss\n10,0.5\n")
     assert write_task_weights(tmp_path / "weights.png", {"single": [log]}) is False
