@@ -286,6 +286,15 @@ def test_a_detector_is_concluded_with_what_it_detects_alone(data, tmp_path, caps
     assert "dice" not in capsys.readouterr().out
 
 
+def test_a_few_slices_are_seen_otherwise_every_time(slices, tmp_path):
+    overlays = ("quick", "few_slices", "smoke")
+    settings = SHORT | {"slice_size": "[24, 32]"}
+    assert train(command_line(slices, tmp_path / "run", overlays=overlays, settings=settings)) == 0
+    steps = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["augmentation"]
+    assert "transforms.RandSliceAffined" in [step["_target_"] for step in steps]
+    assert all(float(row["loss"]) > 0 for row in rows(tmp_path / "run") if row["loss"])
+
+
 @pytest.mark.slow
 def test_single_slices_are_trained_and_concluded(slices, tmp_path):
     run = tmp_path / "run"
