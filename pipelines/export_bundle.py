@@ -52,8 +52,11 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.workflow import quiet_monai
 
     quiet_monai()
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".part-", dir=args.output.parent))
+    try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".part-", dir=args.output.parent))
+    except OSError as fault:
+        raise InputError(args.output.parent, f"cannot be written to: {fault.strerror}") from fault
     try:
         staged = work / args.output.name
         if args.to == SLICER:

@@ -93,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     rows, faults = _segment(segmenter, entries, outputs, facts.class_names, found)
     if len(found):
         found.write(args.output, sources_of(facts), resources(found.seconds()))
-    _write_volumes(args.output / VOLUMES_FILE, rows)
+    if len(faults) < len(entries):
+        _write_volumes(args.output / VOLUMES_FILE, rows)
     say(f"{len(entries) - len(faults)} of {len(entries)} images segmented: {args.output}")
     if faults:
         raise InputErrors(faults)
@@ -194,6 +195,7 @@ def _segment(
     """
     from pipelines.prediction.evaluation import first_image
     from pipelines.prediction.uncertainty_file import uncertainty_file, write_uncertainty
+    from transforms.io.scan_folder import is_scan_folder, tells_spacing
     from transforms.io.volume import read_geometry, write_mask
 
     rows: list[tuple[Any, ...]] = []
@@ -214,19 +216,23 @@ def _segment(
         case_id = str(entry[Keys.CASE_ID.value])
         if prediction.presence is not None:
             detections.add(case_id, prediction.presence, prediction.seconds)
-        found = _volumes(case_id, prediction.labels, read_geometry(source).affine, class_names)
+        is_known = not is_scan_folder(source) or tells_spacing(source)
+        affine = read_geometry(source).affine if is_known else None
+        found = _volumes(case_id, prediction.labels, affine, class_names)
         say(f"{case_id}: " + ", ".join(_told(row) for row in found))
         rows += found
     return rows, faults
 
 
 def _volumes(
-    case_id: str, labels: np.ndarray, affine: np.ndarray, class_names: Mapping[int, str]
+    case_id: str, labels: np.ndarray, affine: np.ndarray | None, class_names: Mapping[int, str]
 ) -> list[tuple[Any, ...]]:
-    """Count the voxels of each class; a 2D image has no volume."""
+    """Count the voxels of each class; a 2D image, and one of unknown spacing, has no volume."""
     import numpy as np
 
-    millilitres = abs(float(np.linalg.det(affine[:3, :3]))) / 1000 if labels.ndim == 3 else None
+    millilitres = None
+    if labels.ndim == 3 and affine is not None:
+        millilitres = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
     rows = []
     for label, name in class_names.items():
         voxels = int(np.count_nonzero(labels == label))
@@ -236,7 +242,7 @@ def _volumes(
 
 def _told(row: tuple[Any, ...]) -> str:
     _, _, name, voxels, volume = row
-    return f"{name} {voxels} pixels" if volume is None else f"{name} {volume:.2f} mL"
+    return f"{name} {voxels} voxels" if volume is None else f"{name} {volume:.2f} mL"
 
 
 def _write_volumes(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:

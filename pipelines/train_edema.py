@@ -25,6 +25,7 @@ import yaml
 
 from pipelines.console import command_parser, run_command, say
 from pipelines.data.cohort import checked_dataset
+from pipelines.data.dataset import DataSet
 from pipelines.data.splits import Splits, make_splits
 from pipelines.keys import Keys
 from pipelines.method_training import MethodTraining, validation_cases
@@ -42,8 +43,6 @@ METHODS: dict[str, tuple[str, ...]] = {
     "detector": ("detector",),
 }
 LINES = ("LR", "PA", "IS")  # the two ends of each of a patient's axes
-# Slices that are smaller than this along a side leave the deepest level less than one voxel of its own.
-SMALLEST_SIDE = 16
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,7 +87,10 @@ def _fit(args: argparse.Namespace, data: Path, settings: Mapping[str, Any]) -> d
     if found["spatial_dims"] == 3:
         found["axcodes"] = Counter(known[case.case_id]["orientation"] for case in splits.labeled).most_common(1)[0][0]
     chosen = {**_chosen(args), **found, **settings}
+    if settings.get("segments") is False and args.method != ["detector"]:
+        raise InputError("--set", "segments=false leaves a mask that nothing teaches; take --method detector")
     _refuse_settings(chosen)
+    _refuse_presence(dataset, known, chosen)
     _refuse_other_axes(data, known, chosen)
     _refuse_sizes(data, known, splits, chosen)
     _refuse_no_lesion(data, known, splits, [name for label, name in dataset.labels.items() if label > 0])
@@ -105,13 +107,14 @@ def _chosen(args: argparse.Namespace) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for file in files:
         content |= yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {name: content.get(name) for name in ("slice_size", "slice_axis", "axcodes")}
+    wanted = ("slice_size", "slice_axis", "axcodes", "depth", "head", "class_weights")
+    return {name: content.get(name) for name in wanted}
 
 
 def _refuse_settings(chosen: Mapping[str, Any]) -> None:
     """Refuse what says nothing of how volumes lie and are cut."""
     axis, codes, size = (chosen[name] for name in ("slice_axis", "axcodes", "slice_size"))
-    if not isinstance(axis, int) or not -3 <= axis <= 2:
+    if isinstance(axis, bool) or not isinstance(axis, int) or not -3 <= axis <= 2:
         raise InputError("--set", f"slice_axis must be 0, 1 or 2, or -1 for the last, got {axis!r}")
     one_of_each = isinstance(codes, str) and len(codes) == 3 and all(len(set(codes) & set(pair)) == 1 for pair in LINES)
     if codes is not None and not one_of_each:
@@ -121,6 +124,26 @@ def _refuse_settings(chosen: Mapping[str, Any]) -> None:
     sides = size if isinstance(size, list) else []
     if size is not None and (len(sides) != 2 or not all(isinstance(side, int) for side in sides)):
         raise InputError("--set", f"slice_size must be [ROWS,COLUMNS] or null, got {size!r}")
+    if not isinstance(chosen["depth"], int) or chosen["depth"] < 1:
+        raise InputError("--set", f"depth must be a whole number from 1 on, got {chosen['depth']!r}")
+    if chosen["head"] != "slices":
+        raise InputError("--set", f"head must be slices, got {chosen['head']!r}")
+    deviation, classes = chosen.get("intensity_std"), chosen["num_classes"] + 1
+    if isinstance(deviation, int | float) and deviation <= 0:
+        raise InputError("--set", f"intensity_std must be positive, got {deviation}")
+    if isinstance(weights := chosen["class_weights"], list) and len(weights) != classes:
+        raise InputError("--set", f"class_weights must be {classes} numbers, the background's first, got {weights}")
+
+
+def _refuse_presence(dataset: DataSet, known: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+    """Refuse a ``presence`` by slices that tells of another number than lie along the axis of the slices."""
+    for case in (*dataset.training, *dataset.validation, *dataset.test):
+        told, shape = case.extras.get(Keys.PRESENCE.value), known[case.case_id]["shape"]
+        if not isinstance(told, Mapping) or len(shape) != 3:
+            continue
+        if len(told["slices"]) != (count := shape[chosen["slice_axis"]]):
+            reason = f'its "presence" tells of {len(told["slices"])} slices, but the image has {count}'
+            raise InputError(case.images[0], reason)
 
 
 def _turned_axes(orientation: str, axcodes: str | None) -> list[int]:
@@ -158,10 +181,11 @@ def _refuse_sizes(data: Path, known: Mapping[str, Any], splits: Splits, chosen: 
     if len(sizes) > 1:
         told = " and ".join(f"{'x'.join(map(str, size))} ({case_id})" for size, case_id in list(sizes.items())[:2])
         raise InputError(data, f"has slices of several sizes, as {told}; pass --set slice_size=[ROWS,COLUMNS]")
+    smallest = 2 ** chosen["depth"]  # smaller ones leave the deepest level less than one voxel of its own
     for size, case_id in sizes.items():
-        if len(size) != 2 or min(size) < SMALLEST_SIDE:
+        if len(size) != 2 or min(size) < smallest:
             told = "x".join(map(str, size))
-            raise InputError(data, f"has slices of {told} ({case_id}); both sides must have {SMALLEST_SIDE} or more")
+            raise InputError(data, f"has slices of {told} ({case_id}); both sides must have {smallest} or more")
 
 
 def _refuse_no_lesion(data: Path, known: Mapping[str, Any], splits: Splits, names: Sequence[str]) -> None:

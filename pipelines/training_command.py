@@ -20,6 +20,9 @@ Values = dict[str, Any]
 Fit = Callable[[Path, Mapping[str, Any]], Values]
 SmokeData = Callable[[argparse.Namespace], Path]
 
+# What a training has at least one of.
+COUNTS = ("iterations", "epoch_length", "batch_size", "accumulation", "log_every", "validation_every")
+
 
 def add_training_arguments(parser: argparse.ArgumentParser, default_bundle: str) -> None:
     """Add the options that mean the same for every training, but for ``--data``, whose form differs."""
@@ -134,4 +137,7 @@ def data_folder(args: argparse.Namespace, smoke_data: SmokeData) -> Path:
 def _files_and_settings(files: list[Path], args: argparse.Namespace) -> tuple[list[Path], Values]:
     settings = parse_overrides(args.set)
     check_ids(files, settings)
+    for name in COUNTS:
+        if isinstance(value := settings.get(name), int | float) and value < 1:
+            raise InputError("--set", f"{name} must be at least 1, got {value}")
     return files, settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
+import math
 import multiprocessing
 import os
 import re
@@ -68,7 +69,7 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     """Turn ``ID=VALUE`` settings into overrides; values are YAML, in which ``1e-3`` is a number too.
 
     Raises:
-        InputError: when one has no ``=`` or its value is no YAML.
+        InputError: when one has no ``=``, or its value is no YAML or holds a number that is none.
     """
     overrides = {}
     for setting in settings:
@@ -79,7 +80,17 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
             overrides[name.replace("#", "::")] = yaml.load(text, _SettingsLoader)
         except yaml.YAMLError as fault:
             raise InputError("--set", f"the value of {name} is no YAML: {text!r}") from fault
+        if _holds_nan(overrides[name.replace("#", "::")]):
+            raise InputError("--set", f"{name} must be a number, got {text}")
     return overrides
+
+
+def _holds_nan(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_nan(part) for part in value.values())
+    if isinstance(value, list):
+        return any(_holds_nan(part) for part in value)
+    return isinstance(value, float) and math.isnan(value)
 
 
 def run_stage(files: Sequence[Path], overrides: Mapping[str, Any], workflow_type: str) -> None:

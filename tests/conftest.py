@@ -1,9 +1,10 @@
-"""What holds for every test: few threads, seeded generators, and figures that need no screen."""
+"""What holds for every test: few threads, seeded generators, a cache of its own, and figures that need no screen."""
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -33,3 +34,11 @@ def fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  some packages draw from it
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember of no data set what another file's tests, or whoever runs them, have found out about it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

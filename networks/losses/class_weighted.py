@@ -10,6 +10,7 @@ from torch.nn.modules.loss import _Loss
 
 from networks.losses.background_channel import counted
 from networks.losses.data_parameter import require_one_label
+from networks.losses.pixel import require_weights
 
 
 class ClassWeightedLoss(_Loss):
@@ -22,6 +23,9 @@ class ClassWeightedLoss(_Loss):
         weights: (K,), for instance of :func:`class_weights`; None weighs all alike. The published retinal oedema system
             has [1, 5, 10, 20].
         ignore_index: a label that counts for nothing; None if there is none.
+
+    Raises:
+        ValueError: when a weight is negative or not finite, or none is positive.
     """
 
     weights: torch.Tensor | None
@@ -30,15 +34,19 @@ class ClassWeightedLoss(_Loss):
         super().__init__()
         self.ignore_index = ignore_index
         self.register_buffer("weights", None if weights is None else torch.as_tensor(weights, dtype=torch.float32))
+        if weights is not None:
+            require_weights("weights", self.weights)
 
     def forward(self, input: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Give the mean over the voxels of logits (B, K, H, W[, D]) and labels (B, 1, H, W[, D]) where the mask, if
         any, (B, 1, H, W[, D]) is positive. It is 0 where no voxel counts.
 
         Raises:
-            ValueError: when the shapes do not belong together.
+            ValueError: when the shapes do not belong together, or there are not as many weights as classes.
         """
         require_one_label(input, target)
+        if self.weights is not None and len(self.weights) != input.shape[1]:
+            raise ValueError(f"{input.shape[1]} classes need as many weights, got {len(self.weights)}.")
         labels = target[:, 0].long()
         counting = counted(input, target, mask, self.ignore_index)
         if counting is None:

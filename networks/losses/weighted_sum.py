@@ -14,16 +14,16 @@ class WeightedSum(nn.Module):
     """``sum_t w_t L_t`` with weights that do not change.
 
     Args:
-        weights: of each task, by name; not negative.
+        weights: of each task, by name; not negative, and not all 0.
 
     Raises:
-        ValueError: when there is no task, or a weight is negative.
+        ValueError: when there is no task, a weight is negative, or none is positive.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
-        if not weights or min(weights.values()) < 0:
-            raise ValueError(f"weights must name at least one task and not be negative, got {dict(weights)}.")
+        if not weights or min(weights.values()) < 0 or max(weights.values()) <= 0:
+            raise ValueError(f"weights must name at least one task, none negative and not all 0, got {dict(weights)}.")
         self.factors = {name: float(weight) for name, weight in weights.items()}
 
     def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:

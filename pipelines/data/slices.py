@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipelines.data.two_stream_sampler import Draw
 from pipelines.keys import Keys
 from transforms.axis_turn import AxisTurn
 from transforms.io.input_error import InputError
+from transforms.io.volume import read_geometry, read_volume
 from transforms.slice_stack import SliceStack
 
 __all__ = ["PackedVolume", "SliceDataset", "collate_slices"]
@@ -205,12 +207,24 @@ class SliceDataset(Dataset):
         values = set(np.unique(mask).tolist()) - {IGNORE, *range(num_classes + 1)}
         if values:
             raise InputError(_name(entry), f"has a label with the value {min(values):g}; 0 to {num_classes} are known")
-        seen = presence_of_mask(mask, num_classes, self.slice_axis)
+        seen = presence_of_mask(self._as_stored(entry, volume, mask), num_classes, self.slice_axis)
         if told is None:
             return seen
         for words in presence_contradictions(told, seen, self.class_names):
             raise InputError(_name(entry), words)
         return seen.completed_by(told)
+
+    def _as_stored(self, entry: Mapping[str, Any], volume: _Volume, mask: np.ndarray) -> np.ndarray:
+        """Give the mask of the file where slices are of another size there: of a small lesion, nothing may be left in
+        smaller slices, and yet it is there.
+        """
+        file = entry[Keys.LABEL.value]
+        if not isinstance(file, str | Path) or sorted(read_geometry(Path(file)).shape) == sorted(mask.shape):
+            return mask
+        stored, axis = read_volume(Path(file)).array, self.slice_axis
+        if stored.ndim != mask.ndim or (stored.ndim == 3 and stored.shape[axis] != mask.shape[axis]):
+            return mask
+        return np.flip(stored, axis) if volume.is_reversed else stored
 
 
 def collate_slices(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

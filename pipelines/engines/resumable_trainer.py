@@ -126,9 +126,9 @@ def refuse_single_values() -> Iterator[None]:
         if "more than 1 value per channel" not in str(fault):
             raise
         raise InputError(
-            "patch_size",
-            "one sample is one voxel at the network's coarsest level, which batch norm cannot standardise; take larger "
-            "patches, more samples per batch, or --set network_def::norm=null --set network_def::bias=true",
+            "batch_size",
+            "one sample is one voxel at the network's coarsest level, which batch norm cannot standardise; take more "
+            "samples at a time, larger patches or slices, or a network without batch norm (network_def::norm=null)",
         ) from fault
 
 

@@ -39,6 +39,9 @@ class MetricsLog:
         tensorboard: folder for TensorBoard's event files; None for none.
         is_writer: whether this process writes (the first of several).
         columns: terms to tell beside the loss and the learning rate.
+
+    Raises:
+        ValueError: when ``every`` is below one.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class MetricsLog:
         is_writer: bool = True,
         columns: Sequence[str] = COLUMNS,
     ) -> None:
+        if every < 1:
+            raise ValueError(f"log_every must be at least 1, got {every}.")
         self.path = Path(path)
         self.optimizer = optimizer
         self.every = every

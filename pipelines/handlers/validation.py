@@ -102,8 +102,10 @@ class Validation:
                 self.checkpoint.save(engine, self.checkpoint.best)
         else:
             self.without_better += 1
+        # Below 0 is what stands in for a Dice or an AUC where no validation case has anything to score.
+        called = self.called if score >= 0 else f"score for want of a {self.called}"
         say(
-            f"iteration {engine.state.iteration}: validation {self.called} {score:.4f} "
+            f"iteration {engine.state.iteration}: validation {called} {score:.4f} "
             f"(best {self.best_score:.4f} at {self.best_iteration})"
         )
         if self.is_exhausted:

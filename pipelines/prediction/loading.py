@@ -308,14 +308,15 @@ def _with_settings(config: Mapping[str, Any], settings: InferenceSettings) -> di
     if settings.head is not None:
         config["head"] = settings.head
     overlap = settings.overlap
+    if target_of(config["inferer"]) == "SimpleInferer":
+        given = {"--stride": settings.stride, "--overlap": overlap, "--window-weights": settings.window_mode}
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(option, "is for windows, and this network takes whole images")
     if settings.stride is not None:
         if "patch_size" not in config:
             raise InputError("--stride", "needs a bundle that tells its patch_size; take --overlap")
         overlap = stride_overlap(settings.stride, config["patch_size"])
-    if target_of(config["inferer"]) == "SimpleInferer":
-        for option, value in (("--overlap", overlap), ("--window-weights", settings.window_mode)):
-            if value is not None:
-                raise InputError(option, "is for windows, and this network takes whole images")
     if overlap is not None:
         config["overlap"] = overlap
         config["inferer"] = {**config["inferer"], "overlap": overlap}

@@ -15,9 +15,11 @@ from monai.transforms import Compose, Invertd
 from monai.utils import MetaKeys
 from torch import nn
 
+from pipelines.console import say
 from pipelines.keys import Keys
 from pipelines.prediction.decision import Decision
 from pipelines.prediction.detecting_network import DetectingNetwork
+from pipelines.prediction.intensity_check import IntensityCheck, has_fixed_scale
 from pipelines.prediction.slabs import SLAB_SLICES, SharedImages, Slab, SlabSegmenter, cut, image_of
 from pipelines.prediction.slice_steps import SliceSteps, slab_ranges, split_steps
 from transforms.axis_turn import AxisTurn
@@ -81,6 +83,7 @@ class Predictor(SlabSegmenter):
         self.device = device
         self.level_set = level_set
         self.slab_slices = slab_slices
+        self._has_fixed_scale = has_fixed_scale(preprocessing.transforms)
         self._neighbours = 0 if known is None else known.neighbours
         self._steps = None
         if self.slice_axis is not None and at_once:
@@ -127,6 +130,9 @@ class Predictor(SlabSegmenter):
     @torch.inference_mode()
     def _whole(self, entry: Mapping[str, Any]) -> Slab:
         data = _guarded(self.preprocessing, {Keys.IMAGE.value: entry[Keys.IMAGE.value]}, entry)
+        check = IntensityCheck()
+        self._look_at(data, check)
+        _tell_of(check, entry)
         probabilities, presence = self._found(data)
         if self.slice_axis is not None:
             self._turn(data[Keys.IMAGE.value], entry, self.slice_axis)
@@ -145,15 +151,19 @@ class Predictor(SlabSegmenter):
         image, meta = images.keep(steps.kept(read.as_tensor())), read.meta
         del read
         count = image.shape[axis + 1]
+        check = IntensityCheck()
 
         def prepared(low: int, high: int) -> dict[str, Any]:
             part = MetaTensor(image.narrow(axis + 1, low, high - low).to(steps.dtype, copy=True), meta=meta)
-            return _guarded(steps.rest, {**beside, Keys.IMAGE.value: part}, entry)
+            data = _guarded(steps.rest, {**beside, Keys.IMAGE.value: part}, entry)
+            self._look_at(data, check)
+            return data
 
         for first, last in slab_ranges(count, self.slab_slices):
             start, stop = (count - last, count - first) if turn.is_reversed[axis] else (first, last)
             low, high = max(0, start - self._neighbours), min(count, stop + self._neighbours)
             yield self._slab(prepared(low, high), turn, axis, start - low, stop - low)
+        _tell_of(check, entry)
 
     def _slab(self, data: dict[str, Any], turn: AxisTurn, axis: int, start: int, stop: int) -> Slab:
         """Look at a run of slices with their neighbours on either side, and cut those off what is found."""
@@ -165,6 +175,10 @@ class Predictor(SlabSegmenter):
             presence = presence[:, start:stop]
             presence = presence.flip(1) if turn.is_reversed[axis] else presence
         return Slab(probabilities, presence)
+
+    def _look_at(self, data: Mapping[str, Any], check: IntensityCheck) -> None:
+        if self._has_fixed_scale:
+            check.add(data[Keys.IMAGE.value].as_tensor())
 
     def _found(self, data: Mapping[str, Any]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Give the probabilities (K + 1, ...) on the grid of the network, and the presence (P, D) or (P,), in one
@@ -224,6 +238,11 @@ class Predictor(SlabSegmenter):
                 back = back.select(other, back.shape[other] // 2)
         nearest = back.as_tensor().round().long().clamp(1, shape[axis]) - 1
         return presence[:, nearest]
+
+
+def _tell_of(check: IntensityCheck, entry: Mapping[str, Any]) -> None:
+    if (told := check.warning()) is not None:
+        say(f"warning: {image_of(entry)}: {told}")
 
 
 def _guarded(steps: Compose, data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,10 @@ class RunRecord:
         if not self.is_writer:
             return
         refuse_taken(self.folder, overwrite=self.overwrite, resume=self.resume)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise InputError(self.folder, f"cannot be made: {fault.strerror}") from fault
         earlier = _read_record(self.folder / RUN_FILE) if self.resume else {}
         self._refuse_another(earlier.get("fingerprint", {}))
         if self.overwrite and not self.resume:

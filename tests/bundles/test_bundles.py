@@ -25,13 +25,6 @@ COHORTS = {
 SHORT = {"iterations": "2", "epoch_length": "2", "log_every": "1", "validation_every": "2"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("cohorts")

@@ -22,11 +22,6 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def training_dataset(bundle: str, overlays: tuple[str, ...], data: Path) -> DrawnDataset:
     from monai.bundle import ConfigParser
 

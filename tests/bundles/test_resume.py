@@ -41,13 +41,6 @@ def straight(data, tmp_path_factory) -> Path:
     return run
 
 
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def last(run: Path) -> dict[str, str]:
     return digests(run / "checkpoints" / "last.pt")
 

@@ -23,13 +23,6 @@ SHORT = {"iterations": "2"}
 FITTED = {"intensity_mean": "60.0", "intensity_std": "30.0"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return make_tiny_oct(tmp_path_factory.mktemp("oct") / "data")

@@ -19,13 +19,6 @@ from tests.pipelines.tiny_training import digests, quiet, rows
 SHORT = {"iterations": "2"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def cohorts(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("cohorts")

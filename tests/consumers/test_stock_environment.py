@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
+from pipelines.export.bundle_export import export_run
 from pipelines.infer import main
 from tests.consumers.environments import Environment, make_environment
+from tests.pipelines.export.slices_run import make_slices_run
+from tests.pipelines.tiny_edema import make_tiny_oct
 
 pytestmark = pytest.mark.slow
 
@@ -54,20 +58,32 @@ def test_nothing_of_ours_is_there(stock, tmp_path, package):
 
 
 def test_monai_bundle_run_gives_the_masks_of_infer(stock, bundle, images, tmp_path):
+    compare_masks(stock, bundle, images, tmp_path)
+
+
+def test_of_a_bundle_that_looks_at_slices_too(stock, tmp_path):
+    """Volumes whose axes lie otherwise than those of the training are among them."""
+    export_run(make_slices_run(tmp_path / "run", axcodes="PLI"), tmp_path / "oct_segmentation", None)
+    images = make_tiny_oct(tmp_path / "data") / "images"
+    compare_masks(stock, tmp_path / "oct_segmentation", images, tmp_path)
+
+
+def compare_masks(stock: Environment, bundle: Path, images: Path, folder: Path) -> None:
+    """Segment there and here, and compare voxel by voxel."""
     config = bundle / "configs" / "inference.json"
-    options = {"config_file": config, "bundle_root": bundle, "dataset_dir": images, "output_dir": tmp_path / "theirs"}
+    options = {"config_file": config, "bundle_root": bundle, "dataset_dir": images, "output_dir": folder / "theirs"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    done = stock.run(["-m", "monai.bundle", "run", *words, "--device", "$torch.device('cpu')"], tmp_path)
+    done = stock.run(["-m", "monai.bundle", "run", *words, "--device", "$torch.device('cpu')"], folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    arguments = ["--bundle", str(bundle), "--input", str(images), "--output", str(tmp_path / "ours")]
+    arguments = ["--bundle", str(bundle), "--input", str(images), "--output", str(folder / "ours")]
     assert main([*arguments, "--device", "cpu"]) == 0
-    masks = sorted((tmp_path / "ours").glob("*.nii.gz"))
+    masks = sorted((folder / "ours").glob("*.nii.gz"))
     assert len(masks) == len(list(images.iterdir())) >= 2
     for mask in masks:
-        ours, theirs = nib.load(mask), nib.load(tmp_path / "theirs" / mask.name)
+        ours, theirs = nib.load(mask), nib.load(folder / "theirs" / mask.name)
         np.testing.assert_array_equal(np.asarray(ours.dataobj), np.asarray(theirs.dataobj))
         np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-5)
-    assert any(0 < np.asarray(nib.load(mask).dataobj).mean() < 1 for mask in masks)
+    assert any(0 < np.asarray(nib.load(mask).dataobj).mean() < 3 for mask in masks)
 
 
 def load_with_monai(stock, bundle, folder, workflow_type):

@@ -20,11 +20,6 @@ from tests.pipelines.prediction.slice_runs import SHAPE, make_sources
 from transforms.io.volume import read_volume
 
 
-@pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def quick_pictures(monkeypatch):
     monkeypatch.setattr("pipelines.figures.overlays.case_png", lambda image, **parts: b"\x89PNG")

@@ -34,11 +34,6 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def command_line(data: Path, output: Path, *more: str) -> list[str]:
     arguments = ["--data", str(data), "--output", str(output), "--device", "cpu", *more]
     return arguments + [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]

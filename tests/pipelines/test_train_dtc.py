@@ -16,29 +16,13 @@ import numpy as np
 import pytest
 
 from pipelines.train_dtc import build_parser
-from tests.pipelines.tiny_training import command_line, make_tiny_cohort, train
+from tests.pipelines.tiny_training import command_line, make_tiny_cohort, refusal, train
 from tests.test_layering import ROOT
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return make_tiny_cohort(tmp_path_factory.mktemp("cohort") / "data")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def refusal(capsys, arguments: list[str]) -> str:
-    """Give what is said on standard error by a command that must be refused without any run folder being made."""
-    capsys.readouterr()
-    assert train(arguments) == 2
-    errors = capsys.readouterr().err
-    assert "Traceback" not in errors
-    lines = [line for line in errors.splitlines() if not line.startswith(("checking", "loading"))]
-    assert len(lines) <= 6, errors
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import yaml
 from pipelines.train_edema import METHODS, _fit, build_parser
 from pipelines.workflow import BUNDLES
 from tests.data_sets import FOLDER, needs_data
-from tests.pipelines.tiny_edema import BUNDLE, command_line, make_tiny_oct, make_tiny_slices, train
+from tests.pipelines.tiny_edema import BUNDLE, command_line, make_tiny_oct, make_tiny_slices, refusal, train
 from tests.pipelines.tiny_training import rows
 from transforms.io.input_error import InputError
 from transforms.io.volume import read_volume
@@ -34,19 +34,6 @@ def slices(tmp_path_factory) -> Path:
     return make_tiny_slices(tmp_path_factory.mktemp("slices") / "data")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def refusal(capsys, arguments: list[str]) -> str:
-    capsys.readouterr()
-    assert train(arguments) == 2
-    errors = capsys.readouterr().err
-    assert "Traceback" not in errors
-    return "\n".join(line for line in errors.splitlines() if line.startswith("error: "))
-
-
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -58,7 +45,31 @@ def refusal(capsys, arguments: list[str]) -> str:
         (["--seeds", "0", "1", "--set", "no=1"], "error: --set: unknown id no"),
         (["--resume", "--overwrite"], "error: --resume: and --overwrite contradict each other"),
         (["--data", "/no/such/folder"], "error: /no/such/folder"),
-        (["--set", "slice_size=[24, 8]"], "error: {data}: has slices of 24x8 (slice_size); both sides must have 16"),
+        (
+            ["--set", "depth=4", "--set", "slice_size=[24, 8]"],
+            "error: {data}: has slices of 24x8 (slice_size); both sides must have 16",
+        ),
+        (["--set", "depth=deep"], "error: --set: depth must be a whole number from 1 on, got 'deep'"),
+        (["--set", "head=mean"], "error: --set: head must be slices, got 'mean'"),
+        (["--set", "segments=false"], "error: --set: segments=false leaves a mask that nothing teaches; take --method"),
+        (["--set", "intensity_std=0"], "error: --set: intensity_std must be positive, got 0"),
+        (
+            ["--set", "class_weights=[1, 2]"],
+            "error: --set: class_weights must be 4 numbers, the background's first, got",
+        ),
+        (
+            ["--set", "class_weights=[1, .nan, 1, 1]"],
+            "error: --set: class_weights must be a number, got [1, .nan, 1, 1]",
+        ),
+        (["--set", "epoch_length=0"], "error: --set: epoch_length must be at least 1, got 0"),
+        # Of the network, the losses and the trainer, which are made before the run folder.
+        (["--set", "filters=0"], "error: "),
+        (["--set", "exits_used=9"], "error: "),
+        (["--set", "supervision=both"], "error: "),
+        (["--set", "supervision=exits", "--set", "exit_weights=[1, 1, 1]"], "error: "),
+        (["--set", "class_weights=[-1, 1, 1, 1]"], "error: "),
+        (["--set", "mask_weight=0", "--set", "presence_weight=0"], "error: "),
+        (["--set", "balance=2"], "error: "),
         (["--set", "slice_size=64"], "error: --set: slice_size must be [ROWS,COLUMNS] or null, got 64"),
         (
             ["--set", "slice_size=[64, wide]"],

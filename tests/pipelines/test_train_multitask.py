@@ -14,26 +14,13 @@ from pipelines.data.splits import cases_of_share
 from pipelines.train_multitask import METHODS, build_parser
 from pipelines.workflow import BUNDLES
 from tests.data_sets import FOLDER, needs_data
-from tests.pipelines.tiny_multitask import command_line, make_tiny_vessels, train
+from tests.pipelines.tiny_multitask import command_line, make_tiny_vessels, refusal, train
 from tests.pipelines.tiny_training import resumption, rows
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return make_tiny_vessels(tmp_path_factory.mktemp("vessels") / "data")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def refusal(capsys, arguments: list[str]) -> str:
-    capsys.readouterr()
-    assert train(arguments) == 2
-    errors = capsys.readouterr().err
-    assert "Traceback" not in errors
-    return "\n".join(line for line in errors.splitlines() if not line.startswith(("checking", "loading")))
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,12 @@ import pytest
 from pipelines.data.data_parameters_table import ParameterRow, write_data_parameters
 from pipelines.train_staple import DISTURBANCES, MODES, build_parser
 from tests.pipelines.data.noisy_cohort import make_noisy_cohort
-from tests.pipelines.tiny_staple import command_line, train
+from tests.pipelines.tiny_staple import command_line, refusal, train
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return make_noisy_cohort(tmp_path_factory.mktemp("noisy") / "data")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -34,14 +29,6 @@ def table(data, tmp_path) -> Path:
     ]
     write_data_parameters(tmp_path / "earlier" / "data_parameters.csv", rows)
     return tmp_path / "earlier"
-
-
-def refusal(capsys, arguments: list[str]) -> str:
-    capsys.readouterr()
-    assert train(arguments) == 2
-    errors = capsys.readouterr().err
-    assert "Traceback" not in errors
-    return "\n".join(line for line in errors.splitlines() if not line.startswith(("checking", "loading")))
 
 
 @pytest.mark.parametrize(

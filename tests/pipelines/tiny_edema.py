@@ -65,4 +65,4 @@ def make_tiny_slices(folder: Path, subjects: int = 5, test: int = 1) -> Path:
 
 
 TRAINING = TinyTraining("pipelines.train_edema", SETTINGS)
-command_line, train = TRAINING.command_line, TRAINING.train
+command_line, train, refusal = TRAINING.command_line, TRAINING.train, TRAINING.refusal

@@ -37,4 +37,4 @@ def make_tiny_vessels(folder: Path, kind: str = "vessels2d", **changes: Any) -> 
 
 
 TRAINING = TinyTraining("pipelines.train_multitask", SETTINGS)
-command_line, train = TRAINING.command_line, TRAINING.train
+command_line, train, refusal = TRAINING.command_line, TRAINING.train, TRAINING.refusal

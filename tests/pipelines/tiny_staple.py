@@ -26,4 +26,4 @@ COHORTS: dict[str, dict[str, Any]] = {
 }
 VOLUME = {"spacing_mm": "[3, 3, 3]", "patch_size": "[16, 16, 16]"}
 TRAINING = TinyTraining("pipelines.train_staple", SETTINGS, ("--bundle", BUNDLE))
-command_line, train = TRAINING.command_line, TRAINING.train
+command_line, train, refusal = TRAINING.command_line, TRAINING.train, TRAINING.refusal

@@ -25,6 +25,7 @@ SETTINGS = {
     "workers": "0",
     "overlap": "0.0",
 }
+PROGRESS = ("checking", "loading", "reading")
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,19 @@ class TinyTraining:
                 patch.setattr(conclusion, "conclude_run", lambda *arguments: None)
             return int(import_module(self.module).main(list(arguments)))
 
+    def refusal(self, capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+        """Give what is said on standard error, beside how far it is, by a command that must be refused."""
+        capsys.readouterr()
+        assert self.train(arguments) == 2
+        errors = capsys.readouterr().err
+        assert "Traceback" not in errors
+        lines = [line for line in errors.splitlines() if not line.startswith(PROGRESS)]
+        assert len(lines) <= 6, errors
+        return "\n".join(lines)
+
 
 TRAINING = TinyTraining("pipelines.train_dtc", SETTINGS)
-command_line, train = TRAINING.command_line, TRAINING.train
+command_line, train, refusal = TRAINING.command_line, TRAINING.train, TRAINING.refusal
 
 
 def make_tiny_cohort(folder: Path, **changes: Any) -> Path:

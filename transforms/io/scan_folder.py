@@ -26,6 +26,11 @@ def is_scan_folder(path: Path) -> bool:
     return any(_is_picture(file) for file in files) and not any(_is_dicom(file) for file in files)
 
 
+def tells_spacing(folder: Path) -> bool:
+    """Whether a folder of B-scans says how far its pixels are apart: without its ``spacing.json``, nobody knows."""
+    return (folder / SPACING_FILE).is_file()
+
+
 def read_scan_folder(folder: Path) -> Volume:
     """Read the pictures of a folder as the slices of one volume, in natural order: ``bscan_2`` before ``bscan_10``.
 
