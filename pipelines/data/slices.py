@@ -218,10 +218,10 @@ class SliceDataset(Dataset):
         """Give the mask of the file where slices are of another size there: of a small lesion, nothing may be left in
         smaller slices, and yet it is there.
         """
-        file = entry[Keys.LABEL.value]
-        if not isinstance(file, str | Path) or sorted(read_geometry(Path(file)).shape) == sorted(mask.shape):
+        file = Path(entry[Keys.LABEL.value])
+        if not file.exists() or sorted(read_geometry(file).shape) == sorted(mask.shape):
             return mask
-        stored, axis = read_volume(Path(file)).array, self.slice_axis
+        stored, axis = read_volume(file).array, self.slice_axis
         if stored.ndim != mask.ndim or (stored.ndim == 3 and stored.shape[axis] != mask.shape[axis]):
             return mask
         return np.flip(stored, axis) if volume.is_reversed else stored

@@ -166,6 +166,15 @@ def rewritten(data: Path, folder: Path, change: Any) -> Path:
     return folder
 
 
+def test_a_presence_of_other_slices_is_refused_before_the_training(data, tmp_path):
+    def change(folder: Path, content: dict[str, Any]) -> None:
+        content["test"][0]["presence"] = {"slices": [[0, 0, 0]] * 32}  # as many as columns
+
+    folder = rewritten(data, tmp_path / "told", change)
+    with pytest.raises(InputError, match="presence"):
+        fitted(folder)
+
+
 def emptied(keep: int) -> Any:
     """Take all labels but those of one value out of the training cases."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, Orientationd, RandGaussianNoised
+from monai.transforms import Compose, LoadImaged, Orientationd, RandGaussianNoised, Resized
 from torch.utils.data import DataLoader
 
 from pipelines.data.slice_sampler import SliceBatchSampler
@@ -130,6 +131,28 @@ def test_what_a_list_says_of_slices_is_turned_with_them(codes: str, expected: li
     assert SliceDataset(told, turned, **options).presence.tolist() == expected
     with pytest.raises(InputError, match="b: has its slices along axis 1, but those of others lie along axis 0"):
         SliceDataset(told, turned, slice_axis=0, **options)
+
+
+@pytest.mark.parametrize(("codes", "expected"), [("RAS", [[0], [1], [0], [0]]), ("RAI", [[0], [0], [1], [0]])])
+def test_a_lesion_that_smaller_slices_lose_is_still_there(tmp_path, codes: str, expected: list[list[int]]) -> None:
+    """One pixel in the second of four slices, of which a quarter of the pixels are left."""
+    label = np.zeros((8, 8, 4), np.uint8)
+    label[3, 2, 1] = 1
+    for name, array in (("image", RNG.integers(0, 255, label.shape).astype(np.uint8)), ("label", label)):
+        nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    keys = ["image", "label"]
+    steps = [
+        LoadImaged(keys, ensure_channel_first=True),
+        Orientationd(keys, axcodes=codes, labels=(("L", "R"), ("P", "A"), ("I", "S"))),
+        Resized(keys, (4, 4, -1), mode=["trilinear", "nearest-exact"]),
+    ]
+    told = {"slices": [[], ["REA"], [], []]}
+    entry = {**{key: str(tmp_path / f"{key}.nii.gz") for key in keys}, "case_id": "a", "presence": told}
+    dataset = SliceDataset(
+        [entry], Compose(steps), Compose([]), seed=0, num_classes=1, neighbours=0, class_names={1: "REA"}
+    )
+    assert not any(dataset[Draw(item, 0, 0)]["label"].any() for item in range(4))
+    assert dataset.presence.tolist() == expected
 
 
 def test_batches_and_workers() -> None:
