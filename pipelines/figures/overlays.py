@@ -25,6 +25,8 @@ PAGE, INK = "#0b0d10", "#d5dae1"
 # Brightness of red, green and blue (ITU-R BT.601).
 _LUMINANCE = (0.299, 0.587, 0.114)
 _WIDTH_INCHES, _HIGHEST_INCHES, _LEGEND_INCHES, _TITLE_INCHES, _BAR_INCHES = 10.0, 5.0, 0.34, 0.26, 0.62
+# What a title needs, and in the legend a further row, a letter, and a line with the gap beside it.
+_TITLE_WIDTH, _ROW_INCHES, _LETTER_INCHES, _HANDLE_INCHES = 1.1, 0.2, 0.063, 0.5
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,10 @@ def draw_case(
     case = _prepared(image, reference, prediction, level_set, spacing_mm, affine, is_picture)
     planes = choose_planes(case.segmented, case.spacing_mm, case.oriented, case.flipped)
     rows = 1 if case.level_set is None else 2
-    figure, axes = _page(planes, rows)
     strokes = contour_strokes(len(class_names))
+    entries = _legend_entries(case, class_names, strokes)
+    columns = _legend_columns([name for name, _ in entries], len(class_names))
+    figure, axes = _page(planes, rows, -(-len(entries) // columns))
     low, high = window or _percentile_window(case, planes)
     for axis, plane in zip(axes[0], planes, strict=True):
         _show(axis, plane, plane.cut(case.image), cmap="gray", vmin=low, vmax=high)
@@ -117,7 +121,7 @@ def draw_case(
         _annotate(axis, plane, unit="pixels" if is_picture else "mm", with_bar=known and plane is planes[0])
     if case.level_set is not None:
         _level_set_row(figure, axes[1], planes, case.level_set, case.reference)
-    _legend(figure, case, class_names, strokes)
+    _legend(figure, entries, columns)
     return figure
 
 
@@ -188,7 +192,7 @@ def _has_channels(image: Array, others: Sequence[Any], spacing_mm: Sequence[floa
     return not is_volume and any(shape[-2:] == image.shape[1:] for shape in shapes)
 
 
-def _page(planes: Sequence[Plane], rows: int) -> tuple[Figure, list[list[Axes]]]:
+def _page(planes: Sequence[Plane], rows: int, legend_rows: int) -> tuple[Figure, list[list[Axes]]]:
     """Axes of one scale side by side on a dark page: a millimetre is as long in every plane.
 
     A second row lies below the first, or, when there is one plane only, beside it.
@@ -198,19 +202,25 @@ def _page(planes: Sequence[Plane], rows: int) -> tuple[Figure, list[list[Axes]]]
     wide, tall = sum(plane.size_mm[0] for plane in columns), max(plane.size_mm[1] for plane in planes)
     free = _WIDTH_INCHES - bar - gap * (len(columns) + 1)
     inches = min(free / wide, _HIGHEST_INCHES / tall)
+    narrow = [plane for plane in columns if plane.title and inches * plane.size_mm[0] < _TITLE_WIDTH]
+    if narrow and len(narrow) < len(columns):  # leave their titles room
+        wide -= sum(plane.size_mm[0] for plane in narrow)
+        inches = min((free - _TITLE_WIDTH * len(narrow)) / wide, inches)
+    slots = [max(inches * plane.size_mm[0], _TITLE_WIDTH if plane.title else 0.0) for plane in columns]
     titles = _TITLE_INCHES if rows > 1 or any(plane.title for plane in planes) else gap
-    width = max(inches * wide + bar + gap * (len(columns) + 1), 4.5)
-    height = _LEGEND_INCHES + lines * (inches * tall + gap) + titles
+    width = max(sum(slots) + bar + gap * (len(columns) + 1), 4.5)
+    height = _LEGEND_INCHES + _ROW_INCHES * max(0, legend_rows - 1) + lines * (inches * tall + gap) + titles
     figure = Figure(figsize=(width, height), facecolor=PAGE)
     axes: list[Axes] = []
     for line in range(lines):
-        left = (width - inches * wide - bar - gap * (len(columns) - 1)) / 2
+        left = (width - sum(slots) - bar - gap * (len(columns) - 1)) / 2
         bottom = height - titles - (line + 1) * inches * tall - line * gap
-        for plane in columns:
+        for plane, slot in zip(columns, slots, strict=True):
             across, along = inches * plane.size_mm[0], inches * plane.size_mm[1]
             low = bottom + (inches * tall - along) / 2
-            axes.append(figure.add_axes((left / width, low / height, across / width, along / height)))
-            left += across + gap
+            middle = left + (slot - across) / 2
+            axes.append(figure.add_axes((middle / width, low / height, across / width, along / height)))
+            left += slot + gap
     return figure, [axes[: len(planes)], axes[len(planes) :]]
 
 
@@ -307,32 +317,41 @@ def _level_set_row(
     scale.set_title("level set", color=INK, fontsize=7.5, pad=4)
 
 
-def _legend(
-    figure: Figure, case: _Case, class_names: Sequence[str], strokes: Sequence[tuple[_Stroke, _Stroke]]
-) -> None:
-    """Name every kind of line that can be on the page."""
-    entries: list[tuple[str, _Stroke]] = []
+def _legend_entries(
+    case: _Case, class_names: Sequence[str], strokes: Sequence[tuple[_Stroke, _Stroke]]
+) -> list[tuple[str, Line2D]]:
+    """Name every kind of line that can be on the page: all of the reference, then all of the prediction."""
+    entries = []
     for part, side, name in ((case.reference, 0, "reference"), (case.prediction, 1, "prediction")):
         if part is not None:
-            many = len(class_names) > 1
-            entries += [
-                (f"{name}: {label}" if many else name, pair[side])
-                for label, pair in zip(class_names, strokes, strict=True)
-            ]
-    lines = [Line2D([], [], color=how.colour, linewidth=how.width, linestyle=how.dashes) for _, how in entries]
+            for label, pair in zip(class_names, strokes, strict=True):
+                line = Line2D([], [], color=pair[side].colour, linewidth=pair[side].width, linestyle=pair[side].dashes)
+                entries.append((f"{name}: {label}" if len(class_names) > 1 else name, line))
     if case.level_set is not None:
-        entries.append(("zero of the level set", _Stroke("#000000", 1.2, "solid")))
-        lines.append(
-            Line2D(
-                [], [], color="#000000", linewidth=1.2, path_effects=[withStroke(linewidth=3.2, foreground="#dddddd")]
-            )
-        )
-    if entries:
+        effects = [withStroke(linewidth=3.2, foreground="#dddddd")]
+        zero = Line2D([], [], color="#000000", linewidth=1.2, path_effects=effects)
+        entries.append(("zero of the level set", zero))
+    return entries
+
+
+def _legend_columns(names: Sequence[str], classes: int) -> int:
+    """Give as many columns as fit on the page: all of the names side by side, or those of one part."""
+    needed = sum(len(name) * _LETTER_INCHES + _HANDLE_INCHES for name in names)
+    if needed <= _WIDTH_INCHES:
+        return max(1, len(names))
+    longest = max(len(name) for name in names) * _LETTER_INCHES + _HANDLE_INCHES
+    return max(1, min(classes, int(_WIDTH_INCHES / longest)))
+
+
+def _legend(figure: Figure, entries: Sequence[tuple[str, Line2D]], columns: int) -> None:
+    """Write the legend row by row; matplotlib fills columns."""
+    ordered = [entry for column in range(columns) for entry in entries[column::columns]]
+    if ordered:
         figure.legend(
-            lines,
-            [name for name, _ in entries],
+            [line for _, line in ordered],
+            [name for name, _ in ordered],
             loc="lower center",
-            ncols=len(entries),
+            ncols=columns,
             frameon=False,
             fontsize=8.5,
             labelcolor=INK,

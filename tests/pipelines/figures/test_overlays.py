@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
@@ -213,3 +214,27 @@ def test_a_picture_stands_upright_and_is_measured_in_pixels(channels: int) -> No
     window = choose_planes(mask.T > 0, (1.0, 1.0), oriented=False)[0].window
     np.testing.assert_allclose(shown.get_array(), factor * grey[window[1], window[0]], rtol=1e-5)
     assert [text.get_text() for text in axis.texts if text.get_text()] == ["5 pixels"]
+
+
+@pytest.mark.parametrize("level_set", [False, True])
+def test_long_names_and_thin_planes_stay_on_the_page(level_set: bool) -> None:
+    """A macula in OCT: 128 pixels across, 64 deep and 16 slices, which are far apart."""
+    label = np.zeros((64, 128, 16), np.uint8)
+    label[20:50, 30:90, 4:12] = 1
+    affine = np.array([[0.0, 0.1, 0, 0], [-0.03, 0, 0, 0], [0, 0, 0.4, 0], [0, 0, 0, 1]])
+    names = ["retinal oedema", "subretinal fluid", "pigment epithelial detachment"]
+    parts = {"reference": label, "prediction": label, **({"level_set": 1.0 - label} if level_set else {})}
+    figure = draw_case(label.astype(np.float32), affine=affine, class_names=names, **parts)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 6 + level_set
+    written = [legend, *(axis.title for axis in figure.axes if axis.get_title())]
+    assert len(written) > 3
+    for part in written:
+        box = part.get_window_extent(canvas.get_renderer())
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert box.y0 >= 0
+    lowest = min(axis.get_window_extent().y0 for axis in figure.axes)
+    assert legend.get_window_extent(canvas.get_renderer()).y1 <= lowest
