@@ -219,7 +219,8 @@ def _segment(
         is_known = not is_scan_folder(source) or tells_spacing(source)
         affine = read_geometry(source).affine if is_known else None
         found = _volumes(case_id, prediction.labels, affine, class_names)
-        say(f"{case_id}: " + ", ".join(_told(row) for row in found))
+        unit = "pixels" if prediction.labels.ndim == 2 else "voxels"
+        say(f"{case_id}: " + ", ".join(_told(row, unit) for row in found))
         rows += found
     return rows, faults
 
@@ -240,9 +241,9 @@ def _volumes(
     return rows
 
 
-def _told(row: tuple[Any, ...]) -> str:
+def _told(row: tuple[Any, ...], unit: str) -> str:
     _, _, name, voxels, volume = row
-    return f"{name} {voxels} voxels" if volume is None else f"{name} {volume:.2f} mL"
+    return f"{name} {voxels} {unit}" if volume is None else f"{name} {volume:.2f} mL"
 
 
 def _write_volumes(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:

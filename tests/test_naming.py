@@ -6,6 +6,7 @@ import ast
 import importlib
 from pathlib import Path
 
+import monai.transforms
 import pytest
 
 from tests.test_layering import ROOT, parse, sources
@@ -103,7 +104,12 @@ def test_public_names_are_sorted_and_all_exist(package):
 def test_public_transforms_are_all_exported():
     exported = set(importlib.import_module("transforms").__all__)
     written = {name for _, node in dictionary_transforms() for name in (node.name, node.name[:-1])}
-    assert exported == written
+    # One that is MONAI's own but for a detail has no array version.
+    known = {name for name in vars(monai.transforms) if name.endswith("d")}
+    extended = {
+        name for file in sources("transforms") for name, node in classes_of(file).items() if known & set(bases_of(node))
+    }
+    assert exported - extended == written - extended
 
 
 def test_no_file_is_longer_than_its_ceiling():

@@ -383,23 +383,6 @@ def test_detections_alone(slices, tmp_path, capsys):
     assert not list((tmp_path / "out").glob("*_seg*"))
 
 
-WRONG_WEIGHTS = {
-    ("--weights", "1"): "error: --weights: needs one for each of the 2 sources, got one weight",
-    ("--weights", "1", "0.0"): "error: --weights: must be positive numbers, got 1 0",
-    ("--flips", "3"): "error: --flips: takes each of the axes",
-    ("--overlap", "0.5"): "error: --overlap: is for windows, and this network takes whole images",
-}
-
-
-@pytest.mark.parametrize(("options", "message"), WRONG_WEIGHTS.items())
-def test_fusion_that_is_refused(slices, tmp_path, capsys, options, message):
-    sources = [slices / "both", slices / "masks"]
-    assert infer(sources, slices / "data" / "images", tmp_path / "out", *options) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith(message)
-    assert not (tmp_path / "out").exists()
-
-
 def test_pictures_of_a_volume_have_millilitres_where_their_spacing_is_known(slices, tmp_path, capsys):
     volume = read_volume(sorted((slices / "data" / "images").iterdir())[0]).array
     folder = tmp_path / "in" / "eye"
@@ -415,23 +398,3 @@ def test_pictures_of_a_volume_have_millilitres_where_their_spacing_is_known(slic
     assert infer(slices / "both", folder, tmp_path / "known") == 0
     for row in rows(tmp_path / "known"):
         assert float(row["volume_ml"]) == pytest.approx(int(row["voxels"]) * 0.25 / 1000, abs=1e-4)
-
-
-def test_nothing_is_left_where_nothing_could_be_segmented(slices, tmp_path, capsys):
-    image = nib.load(sorted((slices / "data" / "images").iterdir())[0])
-    broken = np.asarray(image.dataobj, dtype=np.float32)
-    broken[0, 0, 0] = np.nan
-    nib.save(nib.Nifti1Image(broken, image.affine), tmp_path / "scan.nii.gz")
-    assert infer(slices / "both", tmp_path / "scan.nii.gz", tmp_path / "out") == 2
-    assert not list((tmp_path / "out").glob("*"))
-    nib.save(image, tmp_path / "scan.nii.gz")
-    assert infer(slices / "both", tmp_path / "scan.nii.gz", tmp_path / "out") == 0
-
-
-def test_another_scale_than_that_of_the_training_is_told(slices, tmp_path, capsys):
-    image = nib.load(sorted((slices / "data" / "images").iterdir())[0])
-    for scale, told in ((1, False), (257, True)):
-        values = np.asarray(image.dataobj).astype(np.uint16) * scale
-        nib.save(nib.Nifti1Image(values, image.affine), tmp_path / f"scan{scale}.nii.gz")
-        assert infer(slices / "both", tmp_path / f"scan{scale}.nii.gz", tmp_path / f"out{scale}") == 0
-        assert (f"warning: {tmp_path / f'scan{scale}.nii.gz'}: its mean is" in capsys.readouterr().out) == told

@@ -31,6 +31,7 @@ def data(tmp_path_factory) -> Path:
         (["--set", "learning_rat=1"], "error: --set: unknown id learning_rat; did you mean learning_rate?"),
         (["--set", "network_def::filter=4"], "error: --set: unknown id network_def::filter; did you mean"),
         (["--set", "train::trainer::colour=4"], "error: --set: unknown id train::trainer::colour"),
+        (["--set", "learning_rate=.nan"], "error: --set: learning_rate must be a number, got .nan"),
         (["--set", "learning_rate"], "error: --set: 'learning_rate' is not of the form ID=VALUE"),
         (["--set", "patch_size=[1, 2"], "error: --set: the value of patch_size is no YAML"),
         (["--device", "gpu"], "error: --device: must be auto, cpu, cuda or cuda:N, got gpu"),
@@ -169,10 +170,9 @@ def test_an_empty_data_set_is_refused(tmp_path, capsys):
     assert refusal(capsys, command_line(data, tmp_path / "run")).startswith("error: ")
 
 
-@pytest.mark.parametrize("rate", ["1e18", ".nan"])
-def test_a_training_that_diverges_is_refused_and_leaves_a_sound_checkpoint(data, tmp_path, capsys, caplog, rate):
+def test_a_training_that_diverges_is_refused_and_leaves_a_sound_checkpoint(data, tmp_path, capsys, caplog):
     settings = {
-        "learning_rate": rate,
+        "learning_rate": "1e18",
         "lr_scheduler::warmup_steps": "4",
         "epoch_length": "1",
         "max_gradient_norm": "null",

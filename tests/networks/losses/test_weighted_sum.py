@@ -22,9 +22,9 @@ def test_nothing_is_learnt_or_kept():
     assert not WeightedSum({"mask": 1}).state_dict()
 
 
-@pytest.mark.parametrize("weights", [{}, {"mask": -1.0}])
+@pytest.mark.parametrize("weights", [{}, {"mask": -1.0}, {"mask": 0.0, "sdf": 0.0}])
 def test_refuses_weights(weights):
-    with pytest.raises(ValueError, match="weights must name at least one task and not be negative"):
+    with pytest.raises(ValueError, match="weights must name at least one task, none negative and not all 0"):
         WeightedSum(weights)
 
 

@@ -108,7 +108,7 @@ def test_a_teacher_sees_the_plain_images_and_the_student_the_others() -> None:
 
 def test_a_single_value_for_batch_norm_is_refused_in_words() -> None:
     alone = batch(labeled=1, unlabeled=0)
-    with pytest.raises(InputError, match="^patch_size: one sample is one voxel"):
+    with pytest.raises(InputError, match="^batch_size: one sample is one voxel"):
         trainer(small(), iterations=1, train_data_loader=[alone]).run()
 
 

@@ -48,7 +48,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_iteration() -> None:
 
 
 def test_only_the_complaint_of_batch_norm_is_translated() -> None:
-    with pytest.raises(InputError, match="^patch_size: "), refuse_single_values():
+    with pytest.raises(InputError, match="^batch_size: "), refuse_single_values():
         torch.nn.BatchNorm2d(1)(torch.zeros(1, 1, 1, 1))
     with pytest.raises(ValueError, match="^other$"), refuse_single_values():
         raise ValueError("other")

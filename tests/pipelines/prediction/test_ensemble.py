@@ -10,15 +10,21 @@ import pytest
 import torch
 
 from pipelines.data.dataset import read_dataset
+from pipelines.infer import main as infer
 from pipelines.prediction.ensemble import Ensemble, load_ensemble
 from pipelines.prediction.loading import InferenceSettings, load_predictor
 from pipelines.trust.fingerprint import bundle_sha256
 from tests.pipelines.prediction.dropout_run import with_dropout
 from tests.pipelines.prediction.slice_networks import as_network, predictor, slice_predictor, write_volume
-from tests.pipelines.prediction.slice_runs import write_run
+from tests.pipelines.prediction.slice_runs import make_sources, write_run
 from transforms.io.input_error import InputError
 
 CPU = InferenceSettings()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return make_sources(tmp_path_factory.mktemp("slices"))
 
 
 def changed_bundle(smoke_run, folder, change):
@@ -212,3 +218,20 @@ def test_each_member_is_trusted_by_its_own_hash(smoke_run, tmp_path):
         load_ensemble([smoke_run.run, own], CPU)
     with pytest.raises(InputError, match=f"--trust: {'0' * 64} is of nothing that was given: .*own has {digest}"):
         load_ensemble([smoke_run.run, own], CPU, [digest, "0" * 64])
+
+
+WRONG_WEIGHTS = {
+    ("--weights", "1"): "error: --weights: needs one for each of the 2 sources, got one weight",
+    ("--weights", "1", "0.0"): "error: --weights: must be positive numbers, got 1 0",
+    ("--flips", "3"): "error: --flips: takes each of the axes",
+    ("--overlap", "0.5"): "error: --overlap: is for windows, and this network takes whole images",
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_WEIGHTS.items())
+def test_fusion_that_is_refused(sources, tmp_path, capsys, options, message):
+    words = ["--bundle", sources / "both", sources / "masks", "--input", sources / "data" / "images", *options]
+    assert infer([*map(str, words), "--output", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(message)
+    assert not (tmp_path / "out").exists()

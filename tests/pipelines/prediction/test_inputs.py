@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.infer import main as infer
 from pipelines.prediction.inputs import check_inputs, find_inputs
+from tests.pipelines.prediction.slice_runs import make_data, write_run
 from transforms.io.input_error import InputError, InputErrors
 
 ATRIUM = {"channels": 1, "spatial_dims": 3, "spacing_mm": (1.0, 1.0, 1.0)}
@@ -115,3 +117,17 @@ def test_pictures_are_the_slices_of_a_volume_for_a_network_of_volumes(tmp_path: 
     assert set(names(find_inputs(tmp_path, 1, spatial_dims=3))) == {"eye"}
     mixed = touched(tmp_path / "mixed", "a.png", "a.nii.gz")
     assert len(find_inputs(mixed, 1, spatial_dims=3)) == 2
+
+
+def test_nothing_is_left_where_nothing_could_be_segmented(tmp_path):
+    make_data(tmp_path / "data")
+    source, scan = sorted((tmp_path / "data" / "images").iterdir())[0], tmp_path / "scan.nii.gz"
+    words = ["--bundle", str(write_run(tmp_path / "run", 1)), "--input", str(scan), "--output", str(tmp_path / "out")]
+    image = nib.load(source)
+    broken = np.asarray(image.dataobj, dtype=np.float32)
+    broken[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(broken, image.affine), scan)
+    assert infer([*words, "--device", "cpu"]) == 2
+    assert not list((tmp_path / "out").glob("*"))
+    nib.save(image, scan)
+    assert infer([*words, "--device", "cpu"]) == 0

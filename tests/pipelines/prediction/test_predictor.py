@@ -15,9 +15,11 @@ from monai.transforms import AsDiscreted, Compose, Flipd, Resized
 from torch import nn
 
 import bundles
+from pipelines.prediction.loading import InferenceSettings, load_predictor
 from pipelines.prediction.predictor import Predictor
 from tests.pipelines.prediction.slice_networks import as_network, slice_predictor, write_volume
 from tests.pipelines.prediction.slice_networks import predictor as of_slices
+from tests.pipelines.prediction.slice_runs import make_data, write_run
 from transforms.io.input_error import InputError
 
 COMMON = Path(bundles.__file__).parent / "left_atrium_dtc" / "configs" / "common.yaml"
@@ -239,3 +241,14 @@ def test_what_is_present_is_not_told_window_by_window():
     _, inferer, _ = parts()
     with pytest.raises(ValueError, match="takes whole images"):
         of_slices(slice_predictor(), inferer=inferer)
+
+
+def test_another_scale_than_that_of_the_training_is_told(tmp_path, capsys):
+    make_data(tmp_path / "data")
+    predictor = load_predictor(write_run(tmp_path / "run", 1), InferenceSettings())[0]
+    image = nib.load(sorted((tmp_path / "data" / "images").iterdir())[0])
+    for scale, told in ((1, False), (257, True)):
+        file = tmp_path / f"scan{scale}.nii.gz"
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj).astype(np.uint16) * scale, image.affine), file)
+        predictor.predict({"image": str(file)})
+        assert (f"warning: {file}: its mean is" in capsys.readouterr().out) == told
