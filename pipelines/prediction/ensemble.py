@@ -54,6 +54,7 @@ class Ensemble(SlabSegmenter):
             any(predictor.tells_presence for predictor in predictors),
             any(predictor.tells_uncertainty for predictor in predictors),
         )
+        self.looks_at_slices = any(predictor.looks_at_slices for predictor in predictors)
 
     def slabs(self, entry: Mapping[str, Any]) -> Iterator[Slab]:
         """Give the mean of what is found in one case; see :class:`pipelines.prediction.slabs.SlabSegmenter`."""

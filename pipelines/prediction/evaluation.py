@@ -54,9 +54,7 @@ def evaluate_cases(
             for probabilities that the segmenter does not have.
     """
     scores = scores or CaseScores()
-    in_slices = isinstance(segmenter, PresenceSegmenter) and (
-        segmenter.tells_presence or segmenter.slice_axis is not None
-    )
+    in_slices = isinstance(segmenter, PresenceSegmenter) and segmenter.looks_at_slices
     volume_dice = VolumeDice(class_names) if in_slices else None
     found = DetectionRecord(class_names)
     for entry in progress(entries, "evaluating"):

@@ -74,6 +74,7 @@ class Predictor(SlabSegmenter):
             known is not None and known.tells_presence,
             tells_uncertainty,
         )
+        self.looks_at_slices = known is not None
         at_once = type(inferer) is SimpleInferer
         if self.tells_presence and not at_once:
             raise ValueError("A network that tells what an image holds takes whole images: its inferer must be simple.")

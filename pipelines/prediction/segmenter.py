@@ -77,11 +77,13 @@ class PresenceSegmenter(Protocol):
     Attributes:
         gives_mask: whether it can do anything but ``predict_presence``.
         tells_presence: whether it can do that.
+        looks_at_slices: whether what it looks at are slices, of volumes or alone.
         slice_axis: axis of the slices in the arrays of a volume; None where there are none.
     """
 
     gives_mask: bool
     tells_presence: bool
+    looks_at_slices: bool
     slice_axis: int | None
 
     def predict_presence(self, entry: Mapping[str, Any]) -> tuple[np.ndarray, float]:

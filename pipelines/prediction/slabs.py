@@ -79,7 +79,12 @@ class SlabSegmenter(ABC):
         gives_mask: whether slabs have probabilities.
         tells_presence: whether slabs have presence.
         tells_uncertainty: whether predictions come with their entropy.
+
+    Attributes:
+        looks_at_slices: whether what is segmented are slices, of volumes or alone.
     """
+
+    looks_at_slices = False
 
     def __init__(
         self,

@@ -316,11 +316,15 @@ def test_a_few_slices_are_seen_otherwise_every_time(slices, tmp_path):
 
 
 @pytest.mark.slow
-def test_single_slices_are_trained_and_concluded(slices, tmp_path):
+@pytest.mark.parametrize("method", ["dilated", "single"])
+def test_single_slices_are_trained_and_concluded(slices, tmp_path, method):
     run = tmp_path / "run"
-    assert train(command_line(slices, run, settings=SHORT), conclude=True) == 0
+    assert train(command_line(slices, run, "--method", method, settings=SHORT), conclude=True) == 0
     summary = json.loads((run / "summary.json").read_text())
-    assert len(summary["cases"]) == summary["detection"]["slices"]["n"] == 2
+    assert len(summary["cases"]) == 2
+    found = summary["volume_dice"]["classes"]["fluid"]
+    assert found["volumes"] + found["absent"] == 2
+    assert ("detection" in summary) == (method != "single")
     splits = json.loads((run / "splits.json").read_text())
     assert {case.split("_")[0] for case in splits["validation"]} & {c.split("_")[0] for c in splits["labeled"]} == set()
 

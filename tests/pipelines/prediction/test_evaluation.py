@@ -55,7 +55,8 @@ class Sure(Given):
 class Detecting(Given):
     """Tells what is present too."""
 
-    gives_mask, tells_presence, slice_axis = True, True, 2
+    gives_mask = tells_presence = looks_at_slices = True
+    slice_axis = 2
 
     def __init__(self, labels, presence):
         super().__init__(labels)
