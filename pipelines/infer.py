@@ -237,13 +237,16 @@ def _volumes(
     rows = []
     for label, name in class_names.items():
         voxels = int(np.count_nonzero(labels == label))
-        rows.append((case_id, label, name, voxels, None if millilitres is None else round(voxels * millilitres, 4)))
+        rows.append((case_id, label, name, voxels, None if millilitres is None else round(voxels * millilitres, 7)))
     return rows
 
 
 def _told(row: tuple[Any, ...], unit: str) -> str:
     _, _, name, voxels, volume = row
-    return f"{name} {voxels} {unit}" if volume is None else f"{name} {volume:.2f} mL"
+    if volume is None:
+        return f"{name} {voxels} {unit}"
+    # Lesions of the retina are microlitres.
+    return f"{name} {volume:.2f} mL" if volume == 0 or volume >= 0.1 else f"{name} {volume:.2g} mL"
 
 
 def _write_volumes(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:

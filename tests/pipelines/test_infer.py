@@ -397,4 +397,4 @@ def test_pictures_of_a_volume_have_millilitres_where_their_spacing_is_known(slic
     (folder / "spacing.json").write_text('{"spacing_mm": [0.5, 0.25, 2]}')
     assert infer(slices / "both", folder, tmp_path / "known") == 0
     for row in rows(tmp_path / "known"):
-        assert float(row["volume_ml"]) == pytest.approx(int(row["voxels"]) * 0.25 / 1000, abs=1e-4)
+        assert float(row["volume_ml"]) == pytest.approx(int(row["voxels"]) * 0.25 / 1000, abs=1e-6)
