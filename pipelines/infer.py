@@ -123,7 +123,8 @@ def _detect(
             faults.append(fault)
     for line in found.told():
         say(line)
-    found.write(args.output, sources_of(facts), resources(found.seconds()))
+    if len(found):
+        found.write(args.output, sources_of(facts), resources(found.seconds()))
     say(f"{len(found)} of {len(entries)} images looked at, no masks made: {args.output}")
     if faults:
         raise InputErrors(faults)

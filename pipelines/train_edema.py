@@ -128,6 +128,8 @@ def _refuse_settings(chosen: Mapping[str, Any]) -> None:
         raise InputError("--set", f"depth must be a whole number from 1 on, got {chosen['depth']!r}")
     if chosen["head"] != "slices":
         raise InputError("--set", f"head must be slices, got {chosen['head']!r}")
+    if not isinstance(chosen["num_classes"], int):
+        raise InputError("--set", f"num_classes must be a whole number, got {chosen['num_classes']!r}")
     deviation, classes = chosen.get("intensity_std"), chosen["num_classes"] + 1
     if isinstance(deviation, int | float) and deviation <= 0:
         raise InputError("--set", f"intensity_std must be positive, got {deviation}")

@@ -49,6 +49,7 @@ def slices(tmp_path_factory) -> Path:
             ["--set", "depth=4", "--set", "slice_size=[24, 8]"],
             "error: {data}: has slices of 24x8 (slice_size); both sides must have 16",
         ),
+        (["--set", "num_classes=many"], "error: --set: num_classes must be a whole number, got 'many'"),
         (["--set", "depth=deep"], "error: --set: depth must be a whole number from 1 on, got 'deep'"),
         (["--set", "head=mean"], "error: --set: head must be slices, got 'mean'"),
         (["--set", "segments=false"], "error: --set: segments=false leaves a mask that nothing teaches; take --method"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipelines.infer import main as infer
 from pipelines.prediction.inputs import check_inputs, find_inputs
-from tests.pipelines.prediction.slice_runs import make_data, write_run
+from tests.pipelines.prediction.slice_runs import DETECTOR, UNET, make_data, write_run
 from transforms.io.input_error import InputError, InputErrors
 
 ATRIUM = {"channels": 1, "spatial_dims": 3, "spacing_mm": (1.0, 1.0, 1.0)}
@@ -119,10 +119,18 @@ def test_pictures_are_the_slices_of_a_volume_for_a_network_of_volumes(tmp_path: 
     assert len(find_inputs(mixed, 1, spatial_dims=3)) == 2
 
 
-def test_nothing_is_left_where_nothing_could_be_segmented(tmp_path):
+@pytest.mark.parametrize("network", [UNET, DETECTOR], ids=["masks", "detections"])
+def test_nothing_is_left_where_nothing_could_be_looked_at(tmp_path, network):
     make_data(tmp_path / "data")
     source, scan = sorted((tmp_path / "data" / "images").iterdir())[0], tmp_path / "scan.nii.gz"
-    words = ["--bundle", str(write_run(tmp_path / "run", 1)), "--input", str(scan), "--output", str(tmp_path / "out")]
+    words = [
+        "--bundle",
+        str(write_run(tmp_path / "run", 1, network)),
+        "--input",
+        str(scan),
+        "--output",
+        str(tmp_path / "out"),
+    ]
     image = nib.load(source)
     broken = np.asarray(image.dataobj, dtype=np.float32)
     broken[0, 0, 0] = np.nan
